@@ -1,0 +1,1 @@
+"""slimstage builds small container images from multi-stage Dockerfiles, without a daemon."""

@@ -1,0 +1,47 @@
+"""The value that every kind of base becomes, and the seam that resolves one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from slimstage.digest import Digest
+from slimstage.events import Listener
+from slimstage.oci.config import ImageConfig
+from slimstage.oci.descriptor import Platform
+from slimstage.store.images import ImageLayer
+from slimstage.store.snapshots import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image that a stage can stand on: known, but its layers not necessarily here yet."""
+
+    reference: str
+    """As the Dockerfile or the named context says it."""
+    id: Digest
+    """The config's digest: what cache keys use."""
+    manifest: Digest
+    config: ImageConfig
+    platform: Platform
+    layers: tuple[ImageLayer, ...]
+
+
+class BaseResolver(Protocol):
+    """Finds bases. Safe to call from several threads at once."""
+
+    def resolve(self, reference: str, platform: Platform, *, pull: bool = False) -> Base:
+        """The image that the reference names; asks the store first unless `pull`. Reads manifest and config only.
+
+        reference: an image name, `docker-image://NAME`, `oci-layout://PATH[:TAG][@DIGEST]`, `docker-archive:PATH`,
+        `oci-archive:PATH`, or `debian://SUITE?include=…&variant=…`.
+        Raises PlanError (no such base, with near names), FormatError, RegistryError, StoreError, SandboxError.
+        """
+        ...
+
+    def fetch(self, base: Base, listener: Listener, step: str) -> Stack:
+        """Unpacks its layers into the store (what is there is not read again) and returns the stack.
+
+        Every byte is verified: blob digest, size, diff ID. Raises FormatError, RegistryError, StoreError.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The engine: scheduler, COPY, RUN, assembly, outputs."""

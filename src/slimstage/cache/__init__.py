@@ -1,0 +1,1 @@
+"""Has this step been done? Keys and records."""

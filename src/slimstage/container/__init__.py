@@ -1,0 +1,1 @@
+"""An image, running: config and snapshot become a sandbox spec."""

@@ -1,0 +1,1 @@
+"""The build context: what a COPY picks, ignore files, remote sources."""

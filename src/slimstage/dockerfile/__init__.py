@@ -1,0 +1,1 @@
+"""Text → instructions. Pure."""

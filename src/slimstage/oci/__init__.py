@@ -1,0 +1,1 @@
+"""The formats: descriptors, references, configs, manifests, indexes. Pure."""

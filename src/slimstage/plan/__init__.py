@@ -1,0 +1,1 @@
+"""Instructions → graph of steps, pruned to the target. Pure."""

@@ -1,0 +1,1 @@
+"""Images over HTTP: pull and push."""
