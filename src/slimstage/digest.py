@@ -65,7 +65,7 @@ class VerifyingReader:
         self._seen += len(data)
         if self._size is not None and self._seen > self._size:
             raise DigestMismatch(f"{self._size} bytes", f"more than {self._size} bytes")
-        if not data and count != 0 or count < 0:
+        if (not data and count != 0) or count < 0:
             self.verify()
         return data
 

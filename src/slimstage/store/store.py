@@ -1,13 +1,13 @@
 """The store: one directory that several slimstage processes share.
 
-    version          format version; a newer one is refused
-    store.db         SQLite, WAL: images, records, layers, file digests
-    blobs/sha256/    bytes by digest
-    layers/ID/fs     frozen layer directories
-    tmp/             drafts and temporary files, each with an owner's lock
-    caches/          RUN --mount=type=cache directories
-    containers/      what `run -d` started
-    locks/
+version          format version; a newer one is refused
+store.db         SQLite, WAL: images, records, layers, file digests
+blobs/sha256/    bytes by digest
+layers/ID/fs     frozen layer directories
+tmp/             drafts and temporary files, each with an owner's lock
+caches/          RUN --mount=type=cache directories
+containers/      what `run -d` started
+locks/
 """
 
 from __future__ import annotations

@@ -1,0 +1,159 @@
+"""What a build is asked for, and what comes back: plain values between `cli/` (or a caller of the library) and the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from slimstage.oci.descriptor import Platform
+from slimstage.sandbox.spec import Limits
+
+OutputKind: TypeAlias = Literal["image", "oci", "docker", "local", "tar"]
+Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """One `--output`. `destination`: a path, "-" for stdout, None for the store (type=image)."""
+
+    kind: OutputKind
+    destination: str | None = None
+    is_tar: bool = True
+    """oci and docker: an archive (True) or a layout directory (`tar=false`)."""
+    names: tuple[str, ...] = ()
+    compression: Compression | None = None
+    """None: gzip for oci, uncompressed for docker archives and the store."""
+    compression_level: int | None = None
+    forces_compression: bool = False
+    rewrites_timestamps: bool = False
+    annotations: tuple[tuple[str, str, str], ...] = ()
+    """(where, key, value); where is manifest, manifest-descriptor, index or index-descriptor."""
+    uses_docker_types: bool = False
+    """`oci-mediatypes=false`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """`--secret id=…,src=…|env=…`. The value is read when a step needs it, and is never shown."""
+
+    id: str
+    path: str | None = None
+    env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """All of one `slimstage build`, as values.
+
+    context: a directory, `-` (stdin: a tar or a Dockerfile), a tar file, a git or http(s) URL.
+    dockerfile: a path (relative to the working directory), `-` for stdin, None for Dockerfile in the context.
+    dockerfile_text: the text itself; wins over `dockerfile`.
+    named_contexts: name → value as given to `--build-context`.
+    source_date_epoch_s: None when not asked for.
+    """
+
+    context: str
+    dockerfile: str | None = None
+    dockerfile_text: str | None = None
+    target: str | None = None
+    platform: Platform | None = None
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
+    """None: taken from the environment by the caller already and absent there."""
+    named_contexts: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: tuple[tuple[str, str, str], ...] = ()
+    outputs: tuple[OutputSpec, ...] = ()
+    secrets: Mapping[str, SecretSource] = field(default_factory=dict)
+    ssh: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """id → paths of agent sockets or keys; () is the agent of SSH_AUTH_SOCK."""
+    no_cache: bool = False
+    no_cache_filter: frozenset[str] = frozenset()
+    pulls: bool = False
+    jobs: int | None = None
+    network: Literal["default", "none", "host"] = "default"
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    limits: Limits = Limits()
+    entitlements: frozenset[str] = frozenset()
+    """`--allow`: network.host, security.insecure."""
+    uses_host_certs: bool = False
+    is_reproducible: bool = False
+    source_date_epoch_s: int | None = None
+    backend: Literal["native", "runc"] = "native"
+    registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """`[registry."HOST:PORT"]` of the settings: mirrors, plain-http, ca."""
+    keeps_all_stages: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerResult:
+    digest: str | None
+    """Of the blob in the first output that has blobs; None when only the store was written."""
+    diff_id: str
+    size_bytes: int
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageCopy:
+    """What one stage took from another by COPY --from."""
+
+    source: str
+    paths: tuple[str, ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageResult:
+    name: str
+    index: int
+    status: Literal["built", "cached", "skipped"]
+    size_bytes: int
+    """Of the stage's whole tree, base included; 0 when skipped."""
+    why: str = ""
+    copied_from: tuple[StageCopy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    stage: str
+    line: int
+    instruction: str
+    status: Literal["run", "cached"]
+    duration_s: float
+    layer_bytes: int
+    why: str
+    """For a step that ran: what changed since the last time. Empty for a cached one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarningResult:
+    code: str
+    message: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputResult:
+    type: OutputKind
+    destination: str | None
+    digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """The document of `build --json`."""
+
+    image_id: str
+    manifest_digest: str
+    tags: tuple[str, ...]
+    platform: str
+    size_bytes: int
+    compressed_bytes: int | None
+    duration_s: float
+    layers: tuple[LayerResult, ...]
+    stages: tuple[StageResult, ...]
+    steps: tuple[StepResult, ...]
+    warnings: tuple[WarningResult, ...]
+    outputs: tuple[OutputResult, ...]
