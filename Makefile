@@ -1,0 +1,54 @@
+# make test    everything that must hold: ruff, mypy, the whole suite (what CI runs)
+# make demo    the example: naive and multi-stage image side by side, a prediction from the slim one
+# make check   ruff and mypy only
+# make bench   slimstage beside BuildKit and buildah
+#
+# Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+# Two workers even on one core: much of the suite waits for child processes.
+WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
+
+.PHONY: help setup check test test-fast demo bench docs requirements clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+check: setup
+	$(VENV)/bin/ruff check src tests scripts bench
+	$(VENV)/bin/ruff format --check src tests scripts bench
+	$(VENV)/bin/mypy
+
+test: check
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadgroup
+
+test-fast: setup
+	$(VENV)/bin/pytest -n $(WORKERS) tests/unit tests/property tests/golden
+
+demo: setup
+	@$(PY) scripts/demo.py
+
+bench: setup
+	@$(PY) bench/run.py
+
+docs: setup
+	$(PY) scripts/make_cli_docs.py
+
+# Hashes of every wheel, and no address of an index.
+requirements: setup
+	$(VENV)/bin/pip install -q pip-tools
+	cd requirements && for f in dev runtime; do \
+	  in=$$([ $$f = dev ] && echo "dev.in ../pyproject.toml" || echo ../pyproject.toml); \
+	  ../$(VENV)/bin/pip-compile -q --generate-hashes --no-header --no-annotate --strip-extras --allow-unsafe --upgrade \
+	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench

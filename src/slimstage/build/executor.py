@@ -1,0 +1,72 @@
+"""The seam between deciding and doing: a ready step is a `StepTask`, what became of it a `StepOutcome`.
+
+Both are plain values, so that a step can be done by another thread, another process or another machine. The embedded
+executor is a pool of threads: RUN steps wait for a child process and copying, hashing and compressing release the
+interpreter lock, so they scale over cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from slimstage.plan.graph import AnyStep, StepId
+from slimstage.store.snapshots import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class StepTask:
+    """A step whose inputs are done.
+
+    parent: the stack it stands on. sources: the stacks of the other steps it reads from. keys: the content keys of all
+    its inputs. place: names the step's place in its Dockerfile over several builds. is_forced: the cache is not asked.
+    ran_above: the title of the parent step when that ran in this build.
+    """
+
+    step: AnyStep
+    parent: Stack
+    sources: tuple[tuple[StepId, Stack], ...]
+    keys: tuple[tuple[StepId, str], ...]
+    place: str
+    is_forced: bool = False
+    ran_above: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """A step that is done. `layers`: its own, to put on the parent's stack. `why`: why it ran; empty when cached."""
+
+    step: StepId
+    status: Literal["run", "cached"]
+    content_key: str
+    layers: Stack
+    layer_bytes: int = 0
+    duration_s: float = 0.0
+    created_s: float = 0.0
+    why: str = ""
+
+
+class Executor(Protocol):
+    """Does steps, several at once. `submit` returns at once; the future gives the outcome or raises SlimstageError."""
+
+    def submit(self, task: StepTask) -> Future[StepOutcome]: ...
+
+    def close(self) -> None:
+        """Waits for what runs; nothing new is begun."""
+        ...
+
+
+class ThreadExecutor:
+    """The embedded executor: `work` is called for each task in one of `jobs` threads."""
+
+    def __init__(self, work: Callable[[StepTask], StepOutcome], jobs: int) -> None:
+        self._work = work
+        self._pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step")
+
+    def submit(self, task: StepTask) -> Future[StepOutcome]:
+        return self._pool.submit(self._work, task)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)

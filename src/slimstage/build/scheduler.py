@@ -1,0 +1,186 @@
+"""Ready steps, bounded workers: which steps must be done at all, and in which order.
+
+First every key that can be known without doing anything is asked of the cache. Then the target says what it needs: a
+step that is cached needs only the tree it stands on; what it was made from is not needed, even if that was pruned. Then
+what is needed is handed to the executor as its inputs become ready. Nothing depends on the order of finishing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import Any
+
+from slimstage.build.executor import Executor, StepOutcome, StepTask
+from slimstage.cache.keys import EMPTY_TREE, base_key, content_key, definition_key, is_volatile, reads_files
+from slimstage.cache.local import Cache
+from slimstage.errors import Interrupted
+from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, inputs_of
+from slimstage.store.records import Record
+from slimstage.store.snapshots import Stack
+
+_POLL_S = 0.1
+"""How often a waiting scheduler looks whether the user asked for an end."""
+
+
+class Progress:
+    """What happened to each step so far. Only the scheduler's own thread changes it."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[StepId, StepOutcome] = {}
+        self.keys: dict[StepId, str] = {}
+
+    def stack(self, graph: Graph, step: StepId | None) -> Stack:
+        """The layers of a finished step's whole tree, base first."""
+        parts: list[Stack] = []
+        while step is not None:
+            parts.append(self.outcomes[step].layers)
+            step = graph.steps[step].parent
+        return tuple(layer for part in reversed(parts) for layer in part)
+
+
+class Scheduler:
+    """Brings one graph's steps to be done.
+
+    extra: what the request adds to the keys of RUN steps. digests: the digests of what a volatile step reads, asked
+    before anything runs (from the scheduler's pool of readers). is_forced: steps for which the cache is not asked.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        cache: Cache,
+        executor: Executor,
+        *,
+        extra: Mapping[str, Any],
+        is_forced: Callable[[AnyStep], bool],
+        place: Callable[[AnyStep], str],
+        digests: Callable[[AnyStep], Future[list[Any]]],
+        on_cached: Callable[[AnyStep, Record | None], None],
+        on_done: Callable[[AnyStep, StepOutcome], None],
+    ) -> None:
+        self._graph, self._cache, self._executor, self._extra = graph, cache, executor, extra
+        self._is_forced, self._place, self._digests = is_forced, place, digests
+        self._on_cached, self._on_done = on_cached, on_done
+        self.progress = Progress()
+        self._hits: dict[StepId, Record] = {}
+
+    # What is known without doing anything ---------------------------------------------------------------------
+
+    def probe(self) -> dict[StepId, bool]:
+        """Asks the cache about every step whose key can be known; True: cached."""
+        keys = self.progress.keys
+        reading = {s.id: self._digests(s) for s in self._graph.steps.values() if self._reads_beforehand(s)}
+        for step in self._graph.steps.values():
+            if isinstance(step, BaseStep):
+                keys[step.id] = base_key(step)
+                continue
+            inputs = inputs_of(step)
+            if any(each not in keys for each in inputs):
+                continue
+            record = self._look_up(step, reading.get(step.id))
+            if record and not self._is_forced(step):
+                keys[step.id], self._hits[step.id] = record.content_key, record
+        return {s.id: s.id in self._hits or isinstance(s, BaseStep) for s in self._graph.steps.values()}
+
+    def _reads_beforehand(self, step: AnyStep) -> bool:
+        """Files of the context only: what URLs and git give is asked when the step is due."""
+        urls = getattr(step, "urls", ()) or getattr(step, "gits", ())
+        return is_volatile(step) and not urls and not isinstance(step, RunStep) and not self._is_forced(step)
+
+    def _look_up(self, step: AnyStep, reading: Future[list[Any]] | None) -> Record | None:
+        keys = self.progress.keys
+        parent = keys[step.parent] if step.parent else EMPTY_TREE
+        if reading is not None:
+            return self._cache.find(content_key(step, parent, reading.result(), self._extra))
+        if is_volatile(step):
+            return None
+        if not reads_files(step):
+            return self._cache.find(content_key(step, parent, (), self._extra))
+        return self._cache.find(definition_key(step, keys, self._extra))
+
+    # What must be done ----------------------------------------------------------------------------------------
+
+    def needed(self, targets: Iterable[StepId]) -> list[StepId]:
+        """The steps that must be there for the targets' trees, inputs first."""
+        found: set[StepId] = set()
+        waiting = list(targets)
+        while waiting:
+            step = self._graph.steps[waiting.pop()]
+            if step.id in found:
+                continue
+            found.add(step.id)
+            if step.id in self._hits:
+                waiting += [step.parent] if step.parent else []
+            else:
+                waiting += inputs_of(step)
+        return [step for step in self._graph.steps if step in found]
+
+    def run(self, targets: Iterable[StepId], cancel: threading.Event) -> Progress:
+        """Does all that the targets need. Raises the first step's error, after the others were told to end."""
+        needed = self.needed(targets)
+        for step in self._graph.steps.values():
+            if step.id not in needed and not isinstance(step, BaseStep):
+                self._on_cached(step, self._hits.get(step.id))
+        waiting = {step: set(inputs_of(self._graph.steps[step])) & set(needed) for step in needed}
+        for step in needed:
+            if step in self._hits:
+                parent = self._graph.steps[step].parent
+                waiting[step] &= {parent} if parent else set()
+        running: dict[Future[StepOutcome], StepId] = {}
+        failures: list[BaseException] = []
+        while waiting or running:
+            if not failures and not cancel.is_set():
+                self._begin(waiting, running)
+            if not running:
+                break
+            done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+            for future in done:
+                step = running.pop(future)
+                error = future.exception()
+                if error:
+                    failures.append(error)
+                    cancel.set()
+                else:
+                    self._finish(self._graph.steps[step], future.result(), waiting)
+        if failures:
+            raise next((each for each in failures if not isinstance(each, Interrupted)), failures[0])
+        if waiting:
+            raise Interrupted("the build was interrupted")
+        return self.progress
+
+    def _begin(self, waiting: dict[StepId, set[StepId]], running: dict[Future[StepOutcome], StepId]) -> None:
+        ready = [step for step, inputs in waiting.items() if not inputs]
+        while ready:
+            step = self._graph.steps[ready.pop(0)]
+            del waiting[step.id]
+            record = self._hits.get(step.id)
+            if record is None:
+                running[self._executor.submit(self._task(step))] = step.id
+                continue
+            self._on_cached(step, record)
+            layers = (record.layer,) if record.layer else ()
+            outcome = StepOutcome(step.id, "cached", record.content_key, layers, created_s=record.created_s)
+            self._finish(step, outcome, waiting)
+            ready += [s for s, inputs in waiting.items() if not inputs and s not in ready]
+
+    def _finish(self, step: AnyStep, outcome: StepOutcome, waiting: dict[StepId, set[StepId]]) -> None:
+        self.progress.outcomes[step.id] = outcome
+        self.progress.keys[step.id] = outcome.content_key
+        for inputs in waiting.values():
+            inputs.discard(step.id)
+        self._on_done(step, outcome)
+
+    def _task(self, step: AnyStep) -> StepTask:
+        inputs = inputs_of(step)
+        above = self.progress.outcomes.get(step.parent) if step.parent else None
+        return StepTask(
+            step=step,
+            parent=self.progress.stack(self._graph, step.parent),
+            sources=tuple((each, self.progress.stack(self._graph, each)) for each in inputs if each != step.parent),
+            keys=tuple((each, self.progress.keys[each]) for each in inputs),
+            place=self._place(step),
+            is_forced=self._is_forced(step),
+            ran_above=self._graph.steps[above.step].title if above and above.status == "run" else None,
+        )

@@ -1,0 +1,167 @@
+"""The keys of a step.
+
+A step has two. The *definition key* comes from the instruction's resolved values and the content keys of the steps that
+it stands on or reads from: it is known without reading a file. The *content key* comes from what it really reads:
+digests of the files a COPY selected or a bind mount shows, and the parent's content key. Asking the definition key first
+costs nothing; the content key is what steps further on use, so that an earlier stage that gives equal bytes leaves them
+cached. Modification times, secrets, cache-mount contents and undeclared proxies are in no key. Pure.
+
+Source: design.md "Two keys for each step"; dockerfile.md §4, points 59 to 66; BuildKit's docs/dev/solver.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from slimstage.digest import Digest, digest_json
+from slimstage.plan.graph import (
+    AnyStep,
+    BaseStep,
+    BindMount,
+    CacheMount,
+    CopyStep,
+    FromContext,
+    FromStep,
+    RunStep,
+    SecretMount,
+    StepId,
+)
+
+VERSION = 1
+"""Raised whenever the same key could stand for another result than before."""
+
+EMPTY_TREE = "empty"
+"""The content key of `FROM scratch`."""
+
+_PLACE = frozenset({"id", "stage", "parent", "line", "end_line", "title"})
+"""Fields that say where a step stands, not what it does."""
+
+
+def is_volatile(step: AnyStep) -> bool:
+    """True when only reading can tell what the step will give: files of a context, a URL without checksum, git."""
+    if isinstance(step, CopyStep):
+        reads_context = isinstance(step.source, FromContext) and bool(step.paths)
+        return reads_context or any(not url.checksum for url in step.urls) or bool(step.gits)
+    if isinstance(step, RunStep):
+        return any(
+            isinstance(mount, BindMount | CacheMount) and isinstance(mount.source, FromContext) for mount in step.mounts
+        )
+    return False
+
+
+def reads_files(step: AnyStep) -> bool:
+    """True when the step reads files of another tree than its parent, so that its two keys differ."""
+    if isinstance(step, CopyStep):
+        return bool(step.paths or step.urls or step.gits)
+    return isinstance(step, RunStep) and any(isinstance(mount, BindMount) for mount in step.mounts)
+
+
+def base_key(step: BaseStep) -> str:
+    """The content key of a base: the image, not the name it was asked for by."""
+    return _key("base", {"digest": step.digest})
+
+
+def definition_key(step: AnyStep, keys: Mapping[StepId, str], extra: Mapping[str, Any]) -> str:
+    """The key that is known without reading files.
+
+    keys: the content keys of all inputs. extra: what the request adds to a RUN (hosts, environment).
+    """
+    return _key("definition", {**_values(step, extra), "inputs": [keys[each] for each in _inputs(step)]})
+
+
+def content_key(step: AnyStep, parent: str, digests: Sequence[Digest], extra: Mapping[str, Any]) -> str:
+    """The key by what is really read.
+
+    parent: the parent's content key, EMPTY_TREE without one. A `--link` COPY does not depend on its parent.
+    digests: of the selection, or of each bind mount in order.
+    """
+    values = _values(step, extra, by_content=True)
+    above = EMPTY_TREE if isinstance(step, CopyStep) and step.is_link else parent
+    return _key("content", {**values, "parent": above, "digests": list(digests)})
+
+
+def rerun_key(key: str, layer: str) -> str:
+    """The content key of a step that ran although its key was known: its result may differ from the one before."""
+    return _key("rerun", {"key": key, "layer": layer})
+
+
+def explained(step: AnyStep, parent: str, extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What went into the key, as (name, value) pairs that a person understands; files are added by whoever read them.
+
+    Values are digests where they could be long or private; comparing two lists says what changed.
+    """
+    pairs: list[tuple[str, str]] = [("parent", parent)]
+    if isinstance(step, RunStep):
+        pairs.append(("command", digest_json([step.argv, step.script])))
+        pairs += [(f"variable {name}", digest_json(value)) for name, value in step.env]
+        pairs += [("working directory", step.cwd), ("user", step.user), ("network", step.network)]
+        pairs += [(f"mount {_mount_name(mount)}", digest_json(asdict(mount))) for mount in step.mounts]
+        pairs += [(name, digest_json(value)) for name, value in sorted(extra.items())]
+    elif isinstance(step, CopyStep):
+        pairs += [("sources", " ".join(step.paths)), ("destination", step.destination)]
+        pairs += [(f"--{flag}", str(getattr(step, flag))) for flag in ("chown", "chmod", "exclude")]
+        pairs += [(f"heredoc {each.name}", digest_json(each.content)) for each in step.inline]
+    elif isinstance(step, BaseStep):
+        pairs = [("base image", step.digest)]
+    else:
+        pairs += [("path", step.path), ("user", step.user)]
+    return tuple(pairs)
+
+
+def _mount_name(mount: object) -> str:
+    return str(getattr(mount, "target", None) or getattr(mount, "env", None) or getattr(mount, "id", ""))
+
+
+def _inputs(step: AnyStep) -> list[StepId]:
+    found = [step.parent] if step.parent else []
+    if isinstance(step, CopyStep):
+        if step.is_link:
+            found = []
+        found += [step.source.step] if isinstance(step.source, FromStep) else []
+    elif isinstance(step, RunStep):
+        for mount in step.mounts:
+            if isinstance(mount, BindMount) and isinstance(mount.source, FromStep):
+                found.append(mount.source.step)
+    return found
+
+
+def _values(step: AnyStep, extra: Mapping[str, Any], *, by_content: bool = False) -> dict[str, Any]:
+    """What the step does. By content, where its files are is left out: their digests stand for them."""
+    values: dict[str, Any] = {"kind": type(step).__name__}
+    for field in fields(step):
+        if field.name not in _PLACE:
+            values[field.name] = getattr(step, field.name)
+    if isinstance(step, CopyStep):
+        values.pop("source")
+        for name in ("inline", "urls", "gits"):
+            values[name] = [asdict(each) for each in values[name]]
+        values["unpacks"] = [url.unpack for url in step.urls]
+        if by_content:
+            for name in ("paths", "urls", "gits"):
+                values.pop(name)
+    elif isinstance(step, RunStep):
+        values.pop("proxy_env")
+        values["mounts"] = [_mount_values(mount, by_content) for mount in step.mounts]
+        values |= extra
+    return values
+
+
+def _mount_values(mount: object, by_content: bool) -> dict[str, Any]:
+    """What of a mount can change a result: where it is and how, not which step it comes from nor who shares a cache."""
+    values: dict[str, Any] = {"kind": type(mount).__name__}
+    for field in fields(mount):  # type: ignore[arg-type]  # every mount is a dataclass
+        values[field.name] = getattr(mount, field.name)
+    values.pop("source", None)
+    if isinstance(mount, BindMount) and by_content:
+        values.pop("path")
+    if isinstance(mount, CacheMount):
+        values.pop("sharing")
+    if isinstance(mount, SecretMount):
+        values.pop("is_required")
+    return values
+
+
+def _key(kind: str, values: Mapping[str, Any]) -> str:
+    return f"{kind[0]}{VERSION}-" + digest_json({"version": VERSION, "kind": kind, **values})[7:]
