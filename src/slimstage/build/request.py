@@ -74,7 +74,7 @@ class BuildRequest:
     jobs: int | None = None
     network: Literal["default", "none", "host"] = "default"
     extra_hosts: tuple[tuple[str, str], ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     entitlements: frozenset[str] = frozenset()
     """`--allow`: network.host, security.insecure."""
     uses_host_certs: bool = False

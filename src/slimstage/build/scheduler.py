@@ -8,6 +8,7 @@ what is needed is handed to the executor as its inputs become ready. Nothing dep
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
@@ -38,6 +39,24 @@ class Progress:
             parts.append(self.outcomes[step].layers)
             step = graph.steps[step].parent
         return tuple(layer for part in reversed(parts) for layer in part)
+
+
+class _Queue:
+    """Steps that wait for others; `ready` holds those that wait for nothing any more, in the graph's order."""
+
+    def __init__(self, waits_for: Mapping[StepId, tuple[StepId, ...]]) -> None:
+        self._left = {step: len(inputs) for step, inputs in waits_for.items()}
+        self._dependents: dict[StepId, list[StepId]] = {}
+        for step, inputs in waits_for.items():
+            for each in inputs:
+                self._dependents.setdefault(each, []).append(step)
+        self.ready = deque(step for step, count in self._left.items() if not count)
+
+    def done(self, step: StepId) -> None:
+        for dependent in self._dependents.get(step, ()):
+            self._left[dependent] -= 1
+            if not self._left[dependent]:
+                self.ready.append(dependent)
 
 
 class Scheduler:
@@ -115,46 +134,47 @@ class Scheduler:
                 waiting += [step.parent] if step.parent else []
             else:
                 waiting += inputs_of(step)
-        return [step for step in self._graph.steps if step in found]
+        return [each for each in self._graph.steps if each in found]
 
     def run(self, targets: Iterable[StepId], cancel: threading.Event) -> Progress:
         """Does all that the targets need. Raises the first step's error, after the others were told to end."""
         needed = self.needed(targets)
+        queue = _Queue({each: self._waits_for(each) for each in needed})
+        chosen = frozenset(needed)
         for step in self._graph.steps.values():
-            if step.id not in needed and not isinstance(step, BaseStep):
+            if step.id not in chosen and not isinstance(step, BaseStep):
                 self._on_cached(step, self._hits.get(step.id))
-        waiting = {step: set(inputs_of(self._graph.steps[step])) & set(needed) for step in needed}
-        for step in needed:
-            if step in self._hits:
-                parent = self._graph.steps[step].parent
-                waiting[step] &= {parent} if parent else set()
         running: dict[Future[StepOutcome], StepId] = {}
         failures: list[BaseException] = []
-        while waiting or running:
+        while True:
             if not failures and not cancel.is_set():
-                self._begin(waiting, running)
+                self._begin(queue, running)
             if not running:
                 break
             done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
-                step = running.pop(future)
+                step_id = running.pop(future)
                 error = future.exception()
                 if error:
                     failures.append(error)
                     cancel.set()
                 else:
-                    self._finish(self._graph.steps[step], future.result(), waiting)
+                    self._finish(self._graph.steps[step_id], future.result(), queue)
         if failures:
             raise next((each for each in failures if not isinstance(each, Interrupted)), failures[0])
-        if waiting:
+        if len(self.progress.outcomes) < len(needed):
             raise Interrupted("the build was interrupted")
         return self.progress
 
-    def _begin(self, waiting: dict[StepId, set[StepId]], running: dict[Future[StepOutcome], StepId]) -> None:
-        ready = [step for step, inputs in waiting.items() if not inputs]
-        while ready:
-            step = self._graph.steps[ready.pop(0)]
-            del waiting[step.id]
+    def _waits_for(self, step: StepId) -> tuple[StepId, ...]:
+        parent = self._graph.steps[step].parent
+        if step in self._hits:
+            return (parent,) if parent else ()
+        return inputs_of(self._graph.steps[step])
+
+    def _begin(self, queue: _Queue, running: dict[Future[StepOutcome], StepId]) -> None:
+        while queue.ready:
+            step = self._graph.steps[queue.ready.popleft()]
             record = self._hits.get(step.id)
             if record is None:
                 running[self._executor.submit(self._task(step))] = step.id
@@ -162,14 +182,12 @@ class Scheduler:
             self._on_cached(step, record)
             layers = (record.layer,) if record.layer else ()
             outcome = StepOutcome(step.id, "cached", record.content_key, layers, created_s=record.created_s)
-            self._finish(step, outcome, waiting)
-            ready += [s for s, inputs in waiting.items() if not inputs and s not in ready]
+            self._finish(step, outcome, queue)
 
-    def _finish(self, step: AnyStep, outcome: StepOutcome, waiting: dict[StepId, set[StepId]]) -> None:
+    def _finish(self, step: AnyStep, outcome: StepOutcome, queue: _Queue) -> None:
         self.progress.outcomes[step.id] = outcome
         self.progress.keys[step.id] = outcome.content_key
-        for inputs in waiting.values():
-            inputs.discard(step.id)
+        queue.done(step.id)
         self._on_done(step, outcome)
 
     def _task(self, step: AnyStep) -> StepTask:

@@ -9,9 +9,7 @@ from slimstage.store.records import Record
 _MOST_NAMED = 3
 
 
-def why_it_ran(
-    pairs: Sequence[tuple[str, str]], last: Record | None, *, parent: str | None, is_forced: bool
-) -> str:
+def why_it_ran(pairs: Sequence[tuple[str, str]], last: Record | None, *, parent: str | None, is_forced: bool) -> str:
     """One sentence for people.
 
     pairs: what went into the key now. last: the record of the same place in the Dockerfile, None when there is none.

@@ -81,7 +81,9 @@ def check_id(number: str) -> int:
     """The id as a number. Raises PlanError beyond 2147483647: larger ones wrap to 0 in some programs (CVE-2024-40635)."""
     value = int(number) if len(number) < 20 else _LARGEST_ID + 1
     if value > _LARGEST_ID:
-        raise PlanError(f'user or group id "{number[:40]}" is out of range', code="id-out-of-range", hint="0 to 2147483647")
+        raise PlanError(
+            f'user or group id "{number[:40]}" is out of range', code="id-out-of-range", hint="0 to 2147483647"
+        )
     return value
 
 
@@ -101,7 +103,9 @@ def _accounts(text: str) -> Iterator[_Account]:
     for line in text.splitlines():
         fields = line.strip().split(":")
         if len(fields) >= 4 and not line.startswith("#") and _NUMBER.match(fields[2]) and _NUMBER.match(fields[3]):
-            yield _Account(fields[0], int(fields[2]), int(fields[3]), fields[5] if len(fields) > 5 and fields[5] else "/")
+            yield _Account(
+                fields[0], int(fields[2]), int(fields[3]), fields[5] if len(fields) > 5 and fields[5] else "/"
+            )
 
 
 def _groups(text: str) -> Iterator[tuple[str, int, frozenset[str]]]:

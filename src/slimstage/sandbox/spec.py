@@ -132,7 +132,7 @@ class SandboxSpec:
     hostname: str = "buildkitsandbox"
     extra_hosts: tuple[tuple[str, str], ...] = ()
     """(host name, address) lines for /etc/hosts."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     capabilities: tuple[str, ...] = DEFAULT_CAPABILITIES
     is_privileged: bool = False
     """--security=insecure: all capabilities, no seccomp, nothing masked."""
