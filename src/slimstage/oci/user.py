@@ -46,7 +46,10 @@ def resolve_user(spec: str, passwd: str | None, group: str | None) -> Identity:
     """
     user, colon, wanted_group = spec.partition(":")
     accounts = list(_accounts(passwd or ""))
-    account = _find(user or "0", accounts)
+    user = user or "0"
+    account = _find(user, accounts)
+    if account is None and user == "root" and passwd is None:
+        user = "0"  # an image without the file still has its root
     groups = list(_groups(group or ""))
     if account is None:
         if not _NUMBER.match(user):
