@@ -1,0 +1,3 @@
+import packaging
+
+print("packaging", packaging.__version__)
