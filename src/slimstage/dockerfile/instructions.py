@@ -24,6 +24,8 @@ class Heredoc:
     expands: bool = True
     strips_tabs: bool = False
     fd: int = 0
+    as_written: str | None = None
+    """The body with the tabs that `<<-` strips: what a shell is given, and history shows; None: as `content`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,309 @@
+"""Variables and quotes: `$NAME`, `${NAME:-word}` and the other forms, after BuildKit's shell lexer.
+
+A pure function of a word and an environment. `plan/` calls it for the instructions that expand (dockerfile.md §1.6);
+RUN text is never expanded here. Nesting and result size are bounded, so no text and no environment is a bomb.
+Source: BuildKit frontend/dockerfile/shell/lex.go; dockerfile.md §1.6 and §4 (11, 16 to 26).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+
+from slimstage.dockerfile.wildcards import ShellPattern
+from slimstage.dockerfile.words import SPACE
+from slimstage.errors import DockerfileError
+
+LARGEST_EXPANSION = 1024 * 1024
+"""Characters that one word may expand to. `ENV A=$A$A` forty times ends here, not in memory."""
+
+DEEPEST_NESTING = 50
+"""Levels of `${…}` inside each other."""
+
+_SPECIAL = frozenset("@*#?-$!0")
+_ASCII_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
+_SPACES = frozenset(SPACE)
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The expanded text, and the names that were looked up: set ones in `used`, the others in `unset`."""
+
+    text: str
+    used: frozenset[str] = frozenset()
+    unset: frozenset[str] = frozenset()
+
+
+def expand_word(text: str, env: Mapping[str, str], escape: str = "\\") -> Expansion:
+    """The text with variables replaced, quotes and escapes removed; blanks stay, it is one word.
+
+    Raises: DockerfileError without a place: a form that does not exist, a quote that does not end,
+    `${NAME:?message}` of a missing value, too much nesting or too large a result.
+    """
+    lexer = Lexer(text, env, escape)
+    return Expansion(lexer.run()[0], frozenset(lexer.used), frozenset(lexer.unset))
+
+
+def expand_words(text: str, env: Mapping[str, str], escape: str = "\\") -> list[str]:
+    """As `expand_word`, split at blanks that stand outside quotes, those of values included; empty words vanish."""
+    return Lexer(text, env, escape).run()[1]
+
+
+def expand_heredoc(text: str, env: Mapping[str, str], escape: str = "\\") -> Expansion:
+    """The body of an unquoted heredoc: variables replaced and escapes removed, quotes stay as they are."""
+    lexer = Lexer(text, env, escape, reads_quotes=False)
+    return Expansion(lexer.run()[0], frozenset(lexer.used), frozenset(lexer.unset))
+
+
+def variables(text: str, escape: str = "\\") -> frozenset[str]:
+    """The names that expanding `text` would look up; empty when it cannot be expanded."""
+    try:
+        return frozenset(expand_word(text, {}, escape).unset)
+    except DockerfileError:
+        return frozenset()
+
+
+class Lexer:
+    """One run over one text. The keyword arguments are the modes that heredoc detection and bodies need."""
+
+    def __init__(
+        self,
+        text: str,
+        env: Mapping[str, str],
+        escape: str = "\\",
+        *,
+        reads_quotes: bool = True,
+        keeps_quotes: bool = False,
+        keeps_escapes: bool = False,
+        keeps_unset: bool = False,
+    ) -> None:
+        self._text, self._env, self._escape = text, env, escape
+        self._reads_quotes, self._keeps_quotes = reads_quotes, keeps_quotes
+        self._keeps_escapes, self._keeps_unset = keeps_escapes, keeps_unset
+        self._position = self._depth = 0
+        self.used: set[str] = set()
+        self.unset: set[str] = set()
+        special = re.escape(escape) + "$<" + ("'\"" if reads_quotes else "")
+        self._plain = {stop: re.compile(f"[^{special}{re.escape(stop)}]++") for stop in ("", "}", "/")}
+        self._quoted = re.compile(f'[^{re.escape(escape)}$"]++')
+
+    def run(self) -> tuple[str, list[str]]:
+        """The text as one word, and as words. Raises: DockerfileError."""
+        words = _Words()
+        return self._until("", words, self._keeps_escapes), words.all()
+
+    def _peek(self) -> str:
+        return self._text[self._position : self._position + 1]
+
+    def _next(self) -> str:
+        character = self._text[self._position : self._position + 1]
+        self._position += 1
+        return character
+
+    def _fail(self, message: str, code: str = "bad-substitution", hint: str | None = None) -> NoReturn:
+        shown = self._text if len(self._text) <= 80 else self._text[:80] + "…"
+        raise DockerfileError(message, code=code, notes=(f'while expanding "{shown}"',), hint=hint)
+
+    def _until(self, stop: str, words: _Words | None, keeps_escapes: bool) -> str:
+        """Everything up to `stop` (consumed) or, with no stop, to the end of the text."""
+        outer, self._keeps_escapes = self._keeps_escapes, keeps_escapes
+        pieces: list[str] = []
+        size = 0
+        special: dict[str, Callable[[], str]] = {"$": self._dollar, "<": self._less}
+        if self._reads_quotes:
+            special |= {"'": self._single, '"': self._double}
+        plain = self._plain[stop]
+        while (character := self._peek()) and character != stop:
+            if found := plain.match(self._text, self._position):
+                piece, is_split = found.group(), True
+                self._position = found.end()
+            elif character in special:
+                piece, is_split = special[character](), character == "$"
+            else:
+                piece, is_split = self._escaped(), False
+            if words:
+                words.add(piece, is_split)
+            pieces.append(piece)
+            size += len(piece)
+            if size > LARGEST_EXPANSION:
+                hint = "a variable that holds itself several times doubles with every line"
+                self._fail(
+                    f"the expanded text is larger than {LARGEST_EXPANSION} characters", "expansion-too-large", hint
+                )
+        if stop:
+            if not self._peek():
+                self._fail("missing '/' in \"${…/…/…}\"" if stop == "/" else 'missing "}"')
+            self._position += 1
+        self._keeps_escapes = outer
+        return "".join(pieces)
+
+    def _escaped(self) -> str:
+        escape = self._next()
+        character = self._next()  # an escape character at the very end vanishes
+        return escape + character if self._keeps_escapes else character
+
+    def _less(self) -> str:
+        # `<< EOF` is one word: the blanks behind `<<` belong to it.
+        found = re.compile(r"<(?:<[\t\r ]*+)?+").match(self._text, self._position)
+        assert found is not None
+        self._position = found.end()
+        return found.group()
+
+    def _single(self) -> str:
+        end = self._text.find("'", self._position + 1)
+        if end < 0:
+            self._fail("a single quote is not closed", "unclosed-quote")
+        text = self._text[self._position : end + 1]
+        self._position = end + 1
+        return text if self._keeps_quotes else text[1:-1]
+
+    def _double(self) -> str:
+        self._position += 1
+        pieces: list[str] = ['"'] if self._keeps_quotes else []
+        while character := self._peek():
+            if found := self._quoted.match(self._text, self._position):
+                self._position = found.end()
+                pieces.append(found.group())
+            elif character == "$":
+                pieces.append(self._dollar())
+            elif character == '"':
+                self._position += 1
+                return "".join([*pieces, '"'] if self._keeps_quotes else pieces)
+            else:
+                self._position += 1
+                if self._keeps_escapes:
+                    pieces.append(character)
+                if self._peek() and self._peek() in f'"${self._escape}':
+                    character = self._next()
+                elif not self._peek():
+                    continue
+                pieces.append(character)
+        self._fail("a double quote is not closed", "unclosed-quote")
+
+    def _name(self) -> str:
+        text, start = self._text, self._position
+        found = _ASCII_NAME.match(text, start)
+        end = found.end() if found else start
+        if not found and text[start : start + 1].isdecimal():
+            while text[end : end + 1].isdecimal():
+                end += 1
+        elif not found and text[start : start + 1] in _SPECIAL:
+            end = start + 1
+        else:
+            while (c := text[end : end + 1]) and (c == "_" or c.isalpha() or c.isdecimal()):
+                end += 1
+        self._position = end
+        return text[start:end]
+
+    def _value(self, name: str) -> str | None:
+        value = self._env.get(name)
+        if name:
+            (self.unset if value is None else self.used).add(name)
+        return value
+
+    def _dollar(self) -> str:
+        self._position += 1
+        if self._peek() != "{":
+            name = self._name()
+            value = self._value(name) if name else None
+            if not name:
+                return "$"
+            return f"${name}" if value is None and self._keeps_unset else value or ""
+        self._position += 1
+        if self._peek() in ("{", "}", ":"):
+            self._fail(f'bad substitution "${{{self._peek()}"')
+        self._depth += 1
+        if self._depth > DEEPEST_NESTING:
+            self._fail(f'"${{…}}" is nested deeper than {DEEPEST_NESTING} levels', "nested-too-deep")
+        text = self._braces(self._name())
+        self._depth -= 1
+        return text
+
+    def _braces(self, name: str) -> str:
+        """What stands behind `${NAME`."""
+        operator = self._next()
+        if operator == "}":
+            value = self._value(name)
+            return f"${{{name}}}" if value is None and self._keeps_unset else value or ""
+        if operator == "/":
+            return self._replace(name)
+        ignores_empty = operator == ":"
+        kind = self._next() if ignores_empty else operator
+        shown = ":" + kind if ignores_empty else kind
+        if not kind:
+            self._fail('missing "}"')
+        if kind not in "-+?#%":
+            hint = "the operators are :- - :+ + :? ? # ## % %% / //"
+            self._fail(f'unsupported operator "{shown}" in "${{{name}{shown}…}}"', hint=hint)
+        word = self._until("}", None, kind in "#%")
+        value = self._value(name)
+        if value is None and self._keeps_unset:
+            return f"${{{name}{shown}{word}}}"
+        is_missing = value is None or (ignores_empty and value == "")
+        if kind == "-":
+            return word if is_missing else value or ""
+        if kind == "+":
+            return "" if is_missing else word
+        if kind == "?":
+            if is_missing:
+                reason = word or ("is not allowed to be unset" if value is None else "is not allowed to be empty")
+                self._fail(f"{name}: {reason}", "variable-required")
+            return value or ""
+        return self._trim(kind, word, value or "")
+
+    def _trim(self, kind: str, word: str, value: str) -> str:
+        longest = word.startswith(kind)
+        pattern = self._pattern(word[1:] if longest else word)
+        trim = pattern.without_prefix if kind == "#" else pattern.without_suffix
+        return trim(value, longest=longest)
+
+    def _replace(self, name: str) -> str:
+        everywhere = self._peek() == "/"
+        if everywhere:
+            self._position += 1
+        pattern = self._until("/", None, True)
+        replacement = self._until("}", None, True)
+        value = self._value(name)
+        if value is None and self._keeps_unset:
+            return f"${{{name}/{pattern}/{replacement}}}"
+        compiled = self._pattern(pattern)
+        if everywhere and len(replacement) * (len(value or "") + 1) > LARGEST_EXPANSION:
+            self._fail(f"the expanded text may be larger than {LARGEST_EXPANSION} characters", "expansion-too-large")
+        return compiled.replaced(value or "", replacement, everywhere=everywhere)
+
+    def _pattern(self, text: str) -> ShellPattern:
+        try:
+            return ShellPattern.parse(text)
+        except ValueError as error:
+            self._fail(f'bad pattern "{text[:80]}": {error}')
+
+
+class _Words:
+    """Splits at blanks while text comes in piece by piece."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._pieces: list[str] = []
+
+    def add(self, text: str, is_split: bool) -> None:
+        if not is_split or _SPACES.isdisjoint(text):
+            self._pieces.append(text)
+            return
+        for index, part in enumerate(_BETWEEN.split(text)):
+            if index:
+                self._close()
+            self._pieces.append(part)
+
+    def _close(self) -> None:
+        if word := "".join(self._pieces):
+            self._words.append(word)
+        self._pieces = []
+
+    def all(self) -> list[str]:
+        self._close()
+        return self._words
+
+
+_BETWEEN = re.compile(f"[{re.escape(SPACE)}]")
