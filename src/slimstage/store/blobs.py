@@ -1,51 +1,204 @@
 """Content-addressed blobs on disk: `blobs/sha256/<hex>`.
 
 put is idempotent and atomic (temporary file, fsync, rename); get never returns bytes that were not verified when they
-came in. Blobs are immutable.
+came in. Blobs are immutable. A blob that was asked for or written is kept from being pruned until the process ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
-from slimstage.digest import Digest
+from slimstage.digest import Digest, parse_digest
+from slimstage.errors import BlobMissing, DigestMismatch, FormatError
+from slimstage.store.files import create_exclusive, guarded, make_private, open_regular, sync_directory
+from slimstage.store.session import Session
+
+BLOCK_BYTES = 1 << 20
 
 
 class BlobWriter:
-    """A blob that is being written; nothing is visible before `commit`."""
+    """A blob that is being written; nothing is visible before `commit`. For one thread at a time."""
+
+    def __init__(self, blobs: Blobs, path: str) -> None:
+        self._blobs, self._path = blobs, path
+        with guarded("begin a blob"):
+            self._fd = create_exclusive(path)
+        self._state = hashlib.sha256()
+        self._other: hashlib._Hash | None = None
+        self._size = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Written so far."""
+        return self._size
+
+    def expects(self, want: Digest) -> BlobWriter:
+        """Announces the digest before the first byte: needed only for other algorithms than sha256."""
+        if not want.startswith("sha256:") and not self._size:
+            self._other = hashlib.new(want.partition(":")[0])
+        return self
 
     def write(self, data: bytes | memoryview) -> None:
-        raise NotImplementedError
+        """Adds all of `data`. Raises StoreError when the disk is full."""
+        self._state.update(data)
+        if self._other is not None:
+            self._other.update(data)
+        view = memoryview(data)
+        self._size += len(view)
+        with guarded("write a blob"):
+            while view:
+                view = view[os.write(self._fd, view) :]
 
     def commit(self, want: Digest | None = None, size: int | None = None) -> tuple[Digest, int]:
         """Makes it visible and returns (digest, size in bytes). Raises DigestMismatch, and keeps nothing, when it differs."""
-        raise NotImplementedError
+        try:
+            if size is not None and size != self._size:
+                raise DigestMismatch(f"{size} bytes", f"{self._size} bytes")
+            digest = Digest("sha256:" + self._state.hexdigest())
+            if want is not None and want != digest:
+                algorithm = want.partition(":")[0]
+                other = f"{algorithm}:{self._other.hexdigest()}" if self._other is not None else digest
+                if want != other:
+                    raise DigestMismatch(want, other)
+                digest = want
+            self._blobs.adopt(self._fd, self._path, digest)
+        except BaseException:
+            self.abort()
+            raise
+        os.close(self._fd)
+        self._fd = -1
+        return digest, self._size
 
     def abort(self) -> None:
-        raise NotImplementedError
+        """Leaves nothing. Idempotent; does nothing after `commit`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            try:
+                os.unlink(self._path)
+            except OSError:
+                pass
 
 
 class Blobs:
+    """The blobs of one store. Safe for threads and for several processes."""
+
+    def __init__(self, directory: str, session: Session) -> None:
+        self._directory, self._session = directory, session
+
     def has(self, digest: Digest) -> bool:
-        raise NotImplementedError
+        """True when it is here, and then it stays until this process ends."""
+        path = self._place(digest)
+        if not os.path.exists(path):
+            return False
+        self._session.hold(f"blob {digest}")
+        return os.path.exists(path)
 
     def path(self, digest: Digest) -> str:
         """Where it lies. Raises BlobMissing."""
-        raise NotImplementedError
+        if not self.has(digest):
+            raise _missing(digest)
+        return self._place(digest)
+
+    def size_bytes(self, digest: Digest) -> int:
+        """Raises BlobMissing."""
+        try:
+            return os.stat(self._place(digest)).st_size
+        except FileNotFoundError as cause:
+            raise _missing(digest) from cause
 
     def read(self, digest: Digest, limit_bytes: int = 32 << 20) -> bytes:
         """A small blob, verified again. Raises BlobMissing, DigestMismatch, FormatError when larger than the limit."""
-        raise NotImplementedError
+        with self.open(digest) as stream:
+            data = stream.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise FormatError(f'blob "{digest}" is larger than {limit_bytes} bytes', code="blob-too-large")
+        algorithm = digest.partition(":")[0]
+        got = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
+        if got != digest:
+            raise DigestMismatch(digest, got)
+        return data
 
     def open(self, digest: Digest) -> BinaryIO:
         """A stream of its bytes; the caller closes it. Raises BlobMissing."""
-        raise NotImplementedError
+        path = self.path(digest)
+        try:
+            return open(open_regular(path), "rb", buffering=0)
+        except FileNotFoundError as cause:
+            raise _missing(digest) from cause
 
-    def writer(self) -> AbstractContextManager[BlobWriter]:
+    @contextmanager
+    def writer(self) -> Iterator[BlobWriter]:
         """Aborts on leaving unless committed."""
-        raise NotImplementedError
+        writer = BlobWriter(self, self._session.temporary("blob-"))
+        try:
+            yield writer
+        finally:
+            writer.abort()
 
     def put(self, data: bytes | Iterable[bytes]) -> tuple[Digest, int]:
-        raise NotImplementedError
+        """Stores the bytes; what is there already is not written again. Raises StoreError."""
+        if isinstance(data, bytes):
+            digest = Digest("sha256:" + hashlib.sha256(data).hexdigest())
+            if self.has(digest) and self.size_bytes(digest) == len(data):
+                return digest, len(data)
+            data = (data,)
+        with self.writer() as writer:
+            for block in data:
+                writer.write(block)
+            return writer.commit()
+
+    def copy(self, stream: BinaryIO, want: Digest | None = None, size: int | None = None) -> tuple[Digest, int]:
+        """Stores all that is left in the stream. Raises DigestMismatch as soon as it is longer than `size`, or differs."""
+        with self.writer() as writer:
+            if want is not None:
+                writer.expects(want)
+            while block := stream.read(BLOCK_BYTES):
+                writer.write(block)
+                if size is not None and writer.size_bytes > size:
+                    raise DigestMismatch(f"{size} bytes", f"more than {size} bytes")
+            return writer.commit(want, size)
+
+    def list(self) -> Iterator[tuple[Digest, int]]:
+        """(digest, size in bytes) of every blob, sorted; other files in the directories are passed over."""
+        for algorithm in ("sha256", "sha512"):
+            try:
+                names = sorted(os.listdir(os.path.join(self._directory, algorithm)))
+            except FileNotFoundError:
+                continue
+            for name in names:
+                try:
+                    digest = parse_digest(f"{algorithm}:{name}")
+                    yield digest, os.lstat(self._place(digest)).st_size
+                except (FormatError, FileNotFoundError):
+                    continue
+
+    def adopt(self, fd: int, path: str, digest: Digest) -> None:
+        """Puts a finished temporary file, open as `fd`, in place under its digest. The bytes have been verified."""
+        place = self._place(digest)
+        self._session.hold(f"blob {digest}")
+        with guarded("keep a blob"):
+            os.fchmod(fd, 0o444)
+            os.fsync(fd)
+            try:
+                os.rename(path, place)
+            except FileNotFoundError:
+                make_private(os.path.dirname(place))
+                os.rename(path, place)
+            sync_directory(os.path.dirname(place))
+
+    def place(self, digest: Digest) -> str:
+        """Where the blob lies or would lie. Raises FormatError for what is no digest, before any path is made of it."""
+        return self._place(digest)
+
+    def _place(self, digest: Digest) -> str:
+        algorithm, _, name = parse_digest(digest).partition(":")
+        return os.path.join(self._directory, algorithm, name)
+
+
+def _missing(digest: Digest) -> BlobMissing:
+    return BlobMissing(f'blob "{digest}" is not in the store', hint="pull or build the image again")

@@ -6,9 +6,18 @@ whoever reads it asks `Snapshots.has`.
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from dataclasses import dataclass
+from typing import Any
 
+from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
+
+_COLUMNS = "key, content_key, layer, step, explain, created_s, used_s"
+_USED_STEP_S = 600.0
+"""How exactly the last use is known: noting each hit would make every cached build write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +39,63 @@ class Record:
 
 
 class Records:
+    """The records of one store. Safe for threads and for several processes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._used: dict[str, float] = {}
+
     def get(self, key: str) -> Record | None:
         """The record, and notes that it was used now. A row that cannot be read is a miss."""
-        raise NotImplementedError
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM records WHERE key = ?", (key,))
+        if not rows:
+            return None
+        now = time.time()
+        if abs(now - rows[0][6]) > _USED_STEP_S:
+            with self._lock:
+                self._used[key] = now
+        return _record(rows[0])
 
     def put(self, record: Record, *also_under: str) -> None:
         """Stores it under its key and the others given, in one transaction; an existing one is replaced."""
-        raise NotImplementedError
+        now = time.time()
+        row = (
+            record.content_key,
+            record.layer,
+            record.step,
+            json.dumps(record.explain, separators=(",", ":")),
+            record.created_s or now,
+            now,
+        )
+        self._database.change_many(
+            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [(key, *row) for key in dict.fromkeys((record.key, *also_under))],
+        )
 
     def last(self, step: str) -> Record | None:
         """The newest record made for this place in a Dockerfile, for `--explain`."""
-        raise NotImplementedError
+        rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM records WHERE step = ? AND step != '' ORDER BY created_s DESC LIMIT 1", (step,)
+        )
+        return _record(rows[0]) if rows else None
+
+    def flush(self) -> None:
+        """Writes down what was used since the last time; `Store.close` does it."""
+        with self._lock:
+            used, self._used = self._used, {}
+        if used:
+            self._database.change_many(
+                "UPDATE records SET used_s = max(used_s, ?) WHERE key = ?", [(now, key) for key, now in used.items()]
+            )
+
+
+def _record(row: tuple[Any, ...]) -> Record | None:
+    key, content_key, layer, step, explain, created_s, _ = row
+    try:
+        pairs = tuple((str(name), str(value)) for name, value in json.loads(explain))
+    except (ValueError, TypeError):
+        return None
+    if not isinstance(content_key, str):
+        return None
+    return Record(key, content_key, None if layer is None else LayerId(layer), step, pairs, float(created_s))

@@ -3,18 +3,32 @@
 A snapshot is a stack of immutable layer directories, base first. A step's result is one new directory. It is made under
 a temporary name and renamed into place, so a kill -9 at any moment leaves the whole thing or nothing that counts.
 Directories are in overlayfs' form (see tree/union.py). Only `store/` knows where they lie.
+
+A layer that was asked for is kept from being pruned until the process ends (see session.py).
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NewType, TypeAlias
+
+from slimstage.errors import StoreError
+from slimstage.store.database import Database
+from slimstage.store.files import guarded, make_private, random_name, remove_tree
+from slimstage.store.session import Session
 
 LayerId = NewType("LayerId", str)
 """Names one frozen layer directory: 32 hex digits (random), or `c` + a chain ID's hex for layers of base images."""
 
 Stack: TypeAlias = tuple[LayerId, ...]
 """A snapshot: layer directories, base first. () is the empty tree."""
+
+_GRAMMAR = re.compile(r"[0-9a-f]{32}\Z|c[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,31 +41,120 @@ class Draft:
 
 
 class Snapshots:
-    """The layer directories of one store."""
+    """The layer directories of one store. Safe for threads and for several processes."""
+
+    def __init__(self, directory: str, session: Session, database: Database) -> None:
+        self._directory, self._session, self._database = directory, session, database
 
     def draft(self, layer: LayerId | None = None) -> Draft:
         """A new empty draft, held by a lock for as long as this process lives. Raises StoreError when the disk is full."""
-        raise NotImplementedError
+        home = self._session.temporary("draft-")
+        draft = Draft(layer or LayerId(random_name()), os.path.join(home, "fs"), os.path.join(home, "work"))
+        self._place(draft.id)
+        with guarded("begin a layer"):
+            make_private(home)
+            os.mkdir(draft.path)
+            os.chmod(draft.path, 0o755)
+            make_private(draft.work)
+        return draft
 
     def freeze(self, draft: Draft, *, size_bytes: int | None = None) -> LayerId:
         """Puts the draft in its place, atomically, and records its size; a layer that is already there wins silently."""
-        raise NotImplementedError
+        home, place = os.path.dirname(draft.path), self._place(draft.id)
+        self._session.hold(f"layer {draft.id}")
+        with guarded("keep a layer"):
+            remove_tree(draft.work)
+            try:
+                os.rename(home, place)
+            except OSError as cause:
+                if cause.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                remove_tree(home)
+        self._database.change(
+            "INSERT INTO layers (id, size_bytes, created_s) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            (draft.id, size_bytes, time.time()),
+        )
+        return draft.id
 
     def discard(self, draft: Draft) -> None:
         """Removes a draft with all it holds. Idempotent."""
-        raise NotImplementedError
+        with guarded("discard a layer"):
+            remove_tree(os.path.dirname(draft.path))
 
     def path(self, layer: LayerId) -> str:
         """The absolute path of a frozen layer's directory. Raises StoreError when it is gone."""
-        raise NotImplementedError
+        return self.paths((layer,))[0]
 
     def paths(self, stack: Stack) -> tuple[str, ...]:
-        raise NotImplementedError
+        """The paths of all layers, base first. Raises StoreError when one is gone."""
+        self._hold(stack)
+        found = tuple(os.path.join(self._place(layer), "fs") for layer in stack)
+        for layer, path in zip(stack, found, strict=True):
+            if not os.path.isdir(path):
+                raise StoreError(
+                    f'layer "{layer}" is not in the store any more',
+                    code="layer-missing",
+                    hint="build or pull the image again",
+                )
+        return found
 
     def has(self, stack: Stack) -> bool:
-        """True when every layer is there."""
-        raise NotImplementedError
+        """True when every layer is there, and then they stay until this process ends."""
+        places = [os.path.join(self._place(layer), "fs") for layer in stack]
+        if not all(map(os.path.isdir, places)):
+            return False
+        self._hold(stack)
+        return all(map(os.path.isdir, places))
 
     def size_bytes(self, layer: LayerId) -> int:
         """Bytes of the regular files in the layer, each inode once."""
-        raise NotImplementedError
+        rows = self._database.query("SELECT size_bytes FROM layers WHERE id = ?", (layer,))
+        if rows and rows[0][0] is not None:
+            return int(rows[0][0])
+        size = tree_bytes(self.path(layer))
+        self._database.change(
+            "INSERT INTO layers (id, size_bytes, created_s) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET size_bytes = excluded.size_bytes",
+            (layer, size, time.time()),
+        )
+        return size
+
+    def list(self) -> Iterator[LayerId]:
+        """Every frozen layer, sorted."""
+        for name in sorted(os.listdir(self._directory)):
+            if _GRAMMAR.match(name):
+                yield LayerId(name)
+
+    def place(self, layer: LayerId) -> str:
+        """The directory that holds the layer's `fs`, whether it is there or not. Raises StoreError for a bad ID."""
+        return self._place(layer)
+
+    def _place(self, layer: LayerId) -> str:
+        if not _GRAMMAR.match(layer):
+            raise StoreError(f'"{layer[:100]}" is not a layer ID', code="bad-layer-id")
+        return os.path.join(self._directory, layer)
+
+    def _hold(self, stack: Stack) -> None:
+        self._session.hold(*(f"layer {layer}" for layer in stack))
+
+
+def tree_bytes(path: str) -> int:
+    """Bytes of the regular files below the directory, each inode once; what cannot be read counts nothing."""
+    total, seen = 0, set[tuple[int, int]]()
+    pending = [path]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        found = entry.stat(follow_symlinks=False)
+                        if found.st_nlink > 1:
+                            if (found.st_dev, found.st_ino) in seen:
+                                continue
+                            seen.add((found.st_dev, found.st_ino))
+                        total += found.st_size
+        except OSError:
+            continue
+    return total

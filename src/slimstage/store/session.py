@@ -1,0 +1,141 @@
+"""One process' part of the store: its temporary directory, and what it keeps from being pruned.
+
+A session is a lock file `locks/session-ID`, held for as long as the process lives, and a directory `tmp/ID` for drafts
+and temporary files. `tmp/ID/leases` lists what the process uses, one a line (`layer ID`, `blob DIGEST`). When the lock
+can be taken by someone else, its owner is dead: its directory is garbage and its leases count no more.
+
+The order that makes this safe: a lease is written under the shared `locks/collect`; a prune reads all leases and moves
+its victims away under the exclusive one. So a thing is leased before the prune looks, or looked for after it is done.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+
+from slimstage.store.files import Lock, guarded, make_private, random_name, remove_tree, try_lock, wait_lock
+
+_PREFIX = "session-"
+
+
+class Session:
+    """Begun at the first need. Safe for threads."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._alive: Lock | None = None
+        self._name = ""
+        self._leases = -1
+        self._held: set[str] = set()
+
+    def directory(self) -> str:
+        """The absolute path of this process' temporary directory. Raises StoreError."""
+        with self._lock:
+            self._begin()
+            return os.path.join(self._root, "tmp", self._name)
+
+    def temporary(self, prefix: str = "") -> str:
+        """A path in it that does not exist yet."""
+        return os.path.join(self.directory(), random_name(prefix))
+
+    def hold(self, *things: str) -> None:
+        """Keeps each `layer ID` or `blob DIGEST` from being pruned until this process ends. Raises StoreError."""
+        if self._held.issuperset(things):
+            return
+        with self._lock, guarded("note what is in use"):
+            self._begin()
+            new = [thing for thing in things if thing not in self._held]
+            with wait_lock(self.collect_lock, is_shared=True):
+                os.write(self._leases, "".join(f"{thing}\n" for thing in new).encode())
+            self._held.update(new)
+
+    @property
+    def collect_lock(self) -> str:
+        return os.path.join(self._root, "locks", "collect")
+
+    @property
+    def name(self) -> str:
+        """ "" before it begins."""
+        return self._name
+
+    def close(self) -> None:
+        """Gives everything back and removes the temporary directory. The session may begin again, as a new one."""
+        with self._lock:
+            if self._alive is None:
+                return
+            os.close(self._leases)
+            remove_tree(os.path.join(self._root, "tmp", self._name), on_error=lambda name, cause: None)
+            self._alive.release(removes=True)
+            self._alive, self._name, self._leases, self._held = None, "", -1, set()
+
+    def _begin(self) -> None:
+        if self._alive is not None:
+            return
+        with guarded("begin to use the store"):
+            name = random_name()
+            # The lock first: a directory without a held lock is a dead one.
+            alive = wait_lock(os.path.join(self._root, "locks", _PREFIX + name))
+            directory = os.path.join(self._root, "tmp", name)
+            try:
+                make_private(directory)
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._leases = os.open(os.path.join(directory, "leases"), flags, 0o600)
+            except BaseException:
+                alive.release(removes=True)
+                raise
+            self._alive, self._name = alive, name
+
+
+def leased(root: str) -> set[str]:
+    """What the live sessions hold. The caller has the exclusive `locks/collect`."""
+    held: set[str] = set()
+    dead = set(dead_sessions(root))
+    for name in os.listdir(os.path.join(root, "tmp")):
+        if name in dead:
+            continue
+        try:
+            with open(os.path.join(root, "tmp", name, "leases"), encoding="utf-8") as lines:
+                held.update(line.rstrip("\n") for line in lines if line.endswith("\n"))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return held
+
+
+def dead_sessions(root: str) -> Iterator[str]:
+    """Names in `tmp/` whose owner has ended."""
+    for name in sorted(os.listdir(os.path.join(root, "tmp"))):
+        lock = try_lock(os.path.join(root, "locks", _PREFIX + name), creates=False)
+        if lock is not None:
+            lock.release()
+            yield name
+        elif not os.path.lexists(os.path.join(root, "locks", _PREFIX + name)):
+            yield name
+
+
+def sweep(root: str, names: Iterable[str]) -> int:
+    """Removes what dead sessions left; returns the bytes freed. One that someone else sweeps is left to them."""
+    freed = 0
+    for name in names:
+        # Held while removing: two sweepers never meet, and an owner cannot be alive.
+        with wait_lock(os.path.join(root, "locks", "sweep")):
+            path = os.path.join(root, "locks", _PREFIX + name)
+            lock = try_lock(path)
+            if lock is None:
+                continue
+            freed += remove_tree(os.path.join(root, "tmp", name), on_error=lambda where, cause: None)
+            lock.release(removes=True)
+    return freed
+
+
+def stale_locks(root: str) -> list[str]:
+    """Lock files of dead sessions that have no directory (killed between the two)."""
+    names = []
+    for name in sorted(os.listdir(os.path.join(root, "locks"))):
+        if name.startswith(_PREFIX) and not os.path.lexists(os.path.join(root, "tmp", name[len(_PREFIX) :])):
+            lock = try_lock(os.path.join(root, "locks", name), creates=False)
+            if lock is not None:
+                lock.release()
+                names.append(name[len(_PREFIX) :])
+    return names
