@@ -1,0 +1,248 @@
+"""Flags and settings become a BuildRequest. Reads the environment it is given; touches no store and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, TypeVar, cast
+
+from slimstage.build.request import BuildRequest, OutputSpec, SecretSource
+from slimstage.cli.outputs import parse_annotation, parse_output
+from slimstage.cli.secrets import parse_secret, parse_ssh
+from slimstage.cli.settings import Settings
+from slimstage.cli.values import (
+    one_of,
+    parse_add_host,
+    parse_cpus,
+    parse_positive,
+    parse_size,
+    parse_ulimit,
+    split_pair,
+)
+from slimstage.errors import FormatError, UsageError
+from slimstage.oci.descriptor import Platform, host_platform, parse_platform
+from slimstage.sandbox.spec import Limits
+
+Value = TypeVar("Value")
+
+EPOCH = "SOURCE_DATE_EPOCH"
+ENTITLEMENTS = ("network.host", "security.insecure")
+_LARGEST_EPOCH_S = 253402300799
+"""The end of the year 9999: RFC 3339 has no later times."""
+
+
+class Merged:
+    """Flags over settings: each lookup gives what the flag said, else the file, with the file's place for errors."""
+
+    def __init__(self, flags: Mapping[str, Any], settings: Settings) -> None:
+        self._flags, self._settings = flags, settings.build
+
+    @contextmanager
+    def value(self, name: str) -> Iterator[Any]:
+        """The value of `--name`: None or () when neither says it."""
+        given = self._flags.get(name.replace("-", "_"))
+        setting = self._settings.get(name)
+        if given not in (None, (), False) or setting is None:
+            yield given
+        else:
+            with setting.located():
+                yield setting.value
+
+    def one(self, name: str, parse: Callable[[str], Value], default: Value) -> Value:
+        with self.value(name) as text:
+            return default if text is None else parse(text)
+
+    def each(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
+        with self.value(name) as texts:
+            return tuple(parse(text) for text in texts or ())
+
+    def switch(self, name: str) -> bool:
+        with self.value(name) as value:
+            return bool(value)
+
+    def pairs(self, name: str, parse: Callable[[str], tuple[str, Value]]) -> dict[str, Value | str | None]:
+        """A table: the file's, then the flags' one by one over it."""
+        setting = self._settings.get(name)
+        found: dict[str, Value | str | None] = dict(setting.value) if setting else {}
+        for text in self._flags.get(name.replace("-", "_")) or ():
+            key, value = parse(text)
+            found[key] = value
+        return found
+
+
+def make_request(
+    context: str, flags: Mapping[str, Any], settings: Settings, environment: Mapping[str, str]
+) -> BuildRequest:
+    """The request that the flags and the settings file ask for.
+
+    flags: option names with underscores, as click gives them; missing ones count as not given.
+    environment: for `--build-arg NAME`, secrets and SOURCE_DATE_EPOCH.
+    Raises UsageError naming the flag, or the place in the settings file.
+    """
+    merged = Merged(flags, settings)
+    tags = merged.each("tag", _tag)
+    arguments = _arguments(merged, environment)
+    with merged.value("file") as dockerfile:
+        pass
+    return BuildRequest(
+        context=context,
+        dockerfile=dockerfile,
+        target=merged.one("target", _target, None),
+        platform=_platform(merged),
+        build_args=arguments,
+        named_contexts=_named_contexts(merged, flags, settings),
+        tags=tags,
+        labels=cast("dict[str, str]", {k: v or "" for k, v in merged.pairs("label", _label).items()}),
+        annotations=tuple(a for group in merged.each("annotation", _annotation) for a in group),
+        outputs=_outputs(merged, flags, tags),
+        secrets=_secrets(merged, environment),
+        ssh=dict(merged.each("ssh", lambda text: parse_ssh(text, environment))),
+        no_cache=merged.switch("no-cache"),
+        no_cache_filter=frozenset(merged.each("no-cache-filter", str.lower)),
+        pulls=merged.switch("pull"),
+        jobs=merged.one("jobs", lambda text: parse_positive(text, "--jobs"), None),
+        network=merged.one("network", _network, "default"),
+        extra_hosts=merged.each("add-host", parse_add_host),
+        limits=_limits(merged),
+        entitlements=frozenset(
+            merged.each("allow", lambda text: one_of(text, ENTITLEMENTS, "--allow")),
+        ),
+        uses_host_certs=merged.switch("host-certs"),
+        is_reproducible=merged.switch("reproducible"),
+        source_date_epoch_s=_epoch(arguments, environment, is_reproducible=merged.switch("reproducible")),
+        backend=cast(
+            'Literal["native", "runc"]',
+            merged.one("sandbox", lambda text: one_of(text, ("native", "runc"), "--sandbox"), "native"),
+        ),
+        registries=settings.registries,
+    )
+
+
+def _tag(text: str) -> str:
+    from slimstage.oci.reference import parse_reference
+
+    try:
+        reference = parse_reference(text)
+    except FormatError as error:
+        raise UsageError(f'--tag: {error.message}', hint=error.hint) from error
+    if reference.digest:
+        raise UsageError(f'--tag: "{text}" has a digest', hint="a name takes a tag, the digest comes from the build")
+    return text
+
+
+def _target(text: str) -> str | None:
+    return text or None
+
+
+def _arguments(merged: Merged, environment: Mapping[str, str]) -> dict[str, str | None]:
+    def parse(text: str) -> tuple[str, str | None]:
+        name, equals, value = text.partition("=")
+        if not name or any(character.isspace() for character in name):
+            raise UsageError(f'--build-arg: "{text}" has no name', hint="write --build-arg NAME=VALUE")
+        return name, value if equals else None
+
+    given = merged.pairs("build-arg", parse)
+    return {name: environment.get(name) if value is None else value for name, value in given.items()}
+
+
+def _named_contexts(merged: Merged, flags: Mapping[str, Any], settings: Settings) -> dict[str, str]:
+    found = {name: str(setting.value) for name, setting in settings.contexts.items()}
+    for name, setting in settings.contexts.items():
+        with setting.located():
+            _check_context(name, found[name])
+    for text in flags.get("build_context") or ():
+        name, value = split_pair(text, "--build-context", wants="NAME=SPEC")
+        _check_context(name, value)
+        found[name] = value
+    return found
+
+
+def _check_context(name: str, value: str) -> None:
+    """Only that there is a value: whether it exists matters once a needed stage reads it, and then the engine says so."""
+    if not value:
+        raise UsageError(
+            f'context "{name}": the value is empty', hint="write NAME=DIRECTORY, or NAME=docker-image://IMAGE"
+        )
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    if not key.strip():
+        raise UsageError(f'--label: "{text}" has no key', hint="write --label KEY=VALUE")
+    return key, value
+
+
+def _annotation(text: str) -> tuple[tuple[str, str, str], ...]:
+    def check(platform: str) -> None:
+        try:
+            parse_platform(platform)
+        except FormatError as error:
+            raise UsageError(f"--annotation: {error.message}", hint=error.hint) from error
+
+    return parse_annotation(text, check)
+
+
+def _platform(merged: Merged) -> Platform | None:
+    with merged.value("platform") as given:
+        texts = [given] if isinstance(given, str) else list(given or ())
+        names = [name for text in texts for name in text.split(",") if name.strip()]
+        if len(names) > 1:
+            raise UsageError(
+                "--platform: this version builds for one platform at a time", hint="build once for each platform"
+            )
+        try:
+            return parse_platform(names[0]) if names else None
+        except FormatError as error:
+            near = f'this host is "{host_platform()}"'
+            raise UsageError(f"--platform: {error.message}", hint=error.hint, notes=(near,)) from error
+
+
+def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) -> tuple[OutputSpec, ...]:
+    outputs = list(merged.each("output", lambda text: parse_output(text, tags)))
+    outputs = [OutputSpec("image", names=o.names) if o.kind == "docker" and o.destination is None else o for o in outputs]
+    if not outputs or (flags.get("load") and not any(output.kind == "image" for output in outputs)):
+        outputs.append(OutputSpec("image", names=tags))
+    return tuple(outputs)
+
+
+def _secrets(merged: Merged, environment: Mapping[str, str]) -> dict[str, SecretSource]:
+    found: dict[str, SecretSource] = {}
+    for source in merged.each("secret", lambda text: parse_secret(text, environment)):
+        if source.id in found:
+            raise UsageError(f'--secret: "{source.id}" is given twice')
+        found[source.id] = source
+    return found
+
+
+def _network(text: str) -> Literal["default", "none", "host"]:
+    return cast('Literal["default", "none", "host"]', one_of(text, ("default", "none", "host"), "--network"))
+
+
+def _limits(merged: Merged) -> Limits:
+    return Limits(
+        memory_bytes=merged.one("memory", lambda text: parse_size(text, "--memory"), None),
+        cpus=merged.one("cpus", parse_cpus, None),
+        shm_bytes=merged.one("shm-size", lambda text: parse_size(text, "--shm-size"), Limits().shm_bytes),
+        ulimits=merged.each("ulimit", parse_ulimit),
+    )
+
+
+def _epoch(
+    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, is_reproducible: bool
+) -> int | None:
+    """SOURCE_DATE_EPOCH of a build argument, else of the environment; 0 when only `--reproducible` was asked for.
+
+    Source: https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    text = arguments.get(EPOCH)
+    if text is None:
+        text = environment.get(EPOCH)
+    if not text:
+        return 0 if is_reproducible else None
+    try:
+        seconds = int(text)
+    except ValueError as error:
+        raise UsageError(f'{EPOCH}: "{text}" is not a number of seconds', hint="try: git log -1 --format=%ct") from error
+    if not 0 <= seconds <= _LARGEST_EPOCH_S:
+        raise UsageError(f"{EPOCH}: {seconds} is out of range")
+    return seconds

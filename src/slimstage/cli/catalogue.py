@@ -1,0 +1,38 @@
+"""Which commands there are: name, module, one line of help, section. Read without importing any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`module` under `cli/commands/` holds the click command as `attribute`."""
+
+    name: str
+    module: str
+    summary: str
+    section: str
+    attribute: str = "command"
+
+
+ENTRIES = (
+    Entry("build", "build", "Build an image from a Dockerfile", "Build"),
+    Entry("run", "run", "Run a command in a new container", "Containers"),
+    Entry("ps", "ps", "List containers", "Containers"),
+    Entry("logs", "logs", "Show what a container printed", "Containers"),
+    Entry("stop", "stop", "Stop running containers", "Containers"),
+    Entry("images", "images", "List images", "Images"),
+    Entry("inspect", "inspect", "Show an image or container in detail, or verify an image", "Images"),
+    Entry("history", "history", "Show an image's layers and what made them", "Images"),
+    Entry("tag", "tag", "Give an image another name", "Images"),
+    Entry("rm", "rm", "Remove containers and images", "Images"),
+    Entry("rmi", "rm", "Remove images", "Images", "rmi"),
+    Entry("save", "save", "Write images to an archive or a layout directory", "Images"),
+    Entry("load", "load", "Read images from an archive or a layout directory", "Images"),
+    Entry("prune", "prune", "Remove what nothing needs any more", "Store and host"),
+    Entry("doctor", "doctor", "Say what this host allows, and check the store", "Store and host"),
+    Entry("completion", "completion", "Print a shell's completion script", "Store and host"),
+)
+
+BY_NAME = {entry.name: entry for entry in ENTRIES}

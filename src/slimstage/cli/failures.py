@@ -1,0 +1,155 @@
+"""An exception becomes a message on stderr and an exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import tempfile
+import traceback
+from typing import TYPE_CHECKING
+
+from slimstage.cli.terminal import Paint, has_colour
+from slimstage.diagnostics import Diagnostic, did_you_mean, render, shown
+from slimstage.errors import Interrupted, SlimstageError, StepFailed
+
+if TYPE_CHECKING:
+    import click
+
+    from slimstage.cli.program import Session
+
+INTERRUPTED = 130
+_HOST_FAILED = 3
+
+_HOST_ERRORS = {
+    errno.ENOSPC: ("disk-full", "free some space, or run: slimstage prune"),
+    errno.EDQUOT: ("disk-full", "the quota is used up: free some space, or run: slimstage prune"),
+    errno.EROFS: ("read-only", "choose a writable place with --root"),
+    errno.EMFILE: ("too-many-files", "raise the limit of open files: ulimit -n"),
+    errno.ENFILE: ("too-many-files", None),
+    errno.ENOMEM: ("out-of-memory", None),
+}
+
+
+def report(error: BaseException, session: Session) -> int:
+    """Says on stderr what went wrong and returns the exit status."""
+    import click
+
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
+        _say("interrupted")
+        return INTERRUPTED
+    paint = Paint(has_colour(sys.stderr, session.colour))
+    if isinstance(error, click.ClickException):
+        _say(error_text(_of_click(error), paint))
+        return error.exit_code if error.exit_code in (1, 2, 3) else 2
+    if isinstance(error, SlimstageError):
+        _say(failure_text(error, paint))
+        status = error.exit_status
+    elif isinstance(error, OSError) and error.errno in _HOST_ERRORS:
+        code, hint = _HOST_ERRORS[error.errno]
+        where = f'"{os.fsdecode(error.filename)}": ' if isinstance(error.filename, str | bytes) else ""
+        _say(error_text(Diagnostic(code, f"{where}{os.strerror(error.errno).lower()}", hint=hint), paint))
+        status = _HOST_FAILED
+    else:
+        _say(error_text(_unexpected(error, session), paint))
+        return _HOST_FAILED
+    if session.is_debug:
+        _say("".join(traceback.format_exception(error)).rstrip())
+    return status
+
+
+def failure_text(error: SlimstageError, paint: Paint) -> str:
+    """All of the error's diagnostics; for a failed step, what it printed last comes first."""
+    if isinstance(error, Interrupted):
+        return error.message
+    parts = [error_text(diagnostic, paint) for diagnostic in error.diagnostics]
+    if isinstance(error, StepFailed) and error.last_lines:
+        rule = paint("------", "dim")
+        parts.insert(0, "\n".join([rule, *(shown(line, tabs=True) for line in error.last_lines), rule]))
+    return "\n".join(parts)
+
+
+def error_text(diagnostic: Diagnostic, paint: Paint) -> str:
+    """The diagnostic as `render` gives it, with `error:` in front when it has no place, and coloured."""
+    text = render(diagnostic)
+    if diagnostic.span is None and diagnostic.severity == "error":
+        text = f"error: {text}"
+    if not paint.on:
+        return text
+    colour = {"error": "red", "warning": "yellow", "info": "cyan"}[diagnostic.severity]
+    first, *rest = text.split("\n")
+    mark = f"{diagnostic.code}:"
+    before, found, behind = first.partition(mark)
+    lines = [paint(before, "bold") + paint(found, colour, "bold") + behind]  # type: ignore[arg-type] # literal by table
+    for line in rest:
+        label, colon, words = line.partition(": ")
+        if label in ("  note", "  hint") and colon:
+            lines.append(paint(label + ":", "green" if label == "  hint" else "cyan") + " " + words)
+        elif line.strip(" |^\t") == "" and "^" in line:
+            lines.append(paint(line, "red"))
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _of_click(error: click.ClickException) -> Diagnostic:
+    """What click says about arguments, in our form."""
+    import click
+
+    message, hint = error.format_message().rstrip("."), None
+    if isinstance(error, click.NoSuchOption):
+        message = f'no such option "{error.option_name}"'
+        known = [name for parameter in _parameters(error.ctx) for name in (*parameter.opts, *parameter.secondary_opts)]
+        hint = did_you_mean(error.option_name, known)
+    elif isinstance(error, click.MissingParameter) and error.param is not None:
+        message = f"{error.param.human_readable_name} is missing"
+    elif isinstance(error, click.BadParameter) and error.param is not None:
+        message = f"{_name(error.param)}: {_lowered(error.message.rstrip('.'))}"
+    else:
+        message = _lowered(message)
+    if hint is None and isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"see: {error.ctx.command_path} --help"
+    return Diagnostic("usage", message, hint=hint)
+
+
+def _parameters(context: click.Context | None) -> list[click.Parameter]:
+    return context.command.get_params(context) if context else []
+
+
+def _name(parameter: click.Parameter) -> str:
+    longest = max(parameter.opts, key=len, default=parameter.human_readable_name)
+    return longest if longest.startswith("-") else parameter.human_readable_name
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _unexpected(error: BaseException, session: Session) -> Diagnostic:
+    """A fault of ours: one line for people, the trace in a file (or at once with --debug)."""
+    trace = "".join(traceback.format_exception(error))
+    what = shown(f"{type(error).__name__}: {error}".splitlines()[0])
+    if session.is_debug:
+        _say(trace.rstrip())
+        return Diagnostic("internal", what, hint="this is a fault of slimstage: please report it")
+    try:
+        handle, path = tempfile.mkstemp(prefix="slimstage-trace-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(trace)
+    except OSError:
+        return Diagnostic("internal", what, hint="run again with --debug to see where it happened")
+    return Diagnostic(
+        "internal", what, notes=(f"where it happened is in {path}",), hint="this is a fault of slimstage: please report it"
+    )
+
+
+def _say(text: str) -> None:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass  # stderr is gone; the exit status still speaks

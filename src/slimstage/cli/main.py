@@ -1,0 +1,55 @@
+"""The command's entry: arguments in, exit status out.
+
+Starts with almost nothing imported, so that `slimstage --version` costs little more than the interpreter; click comes
+with `program.py`, each command with its own module.
+
+Exit status: 0 done, 1 the user's own command or check failed, 2 the input is wrong, 3 this host or a registry failed,
+130 interrupted. `slimstage run` ends with the status of the command that it ran.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from slimstage.version import __version__
+
+_COMPLETION = "_SLIMSTAGE_COMPLETE"
+"""Set by the shell functions that `slimstage completion` prints."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; `arguments` None: those of this process."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if given in (["--version"], ["-V"]) and _COMPLETION not in os.environ:
+        return _print_version()
+
+    from slimstage.cli import failures, program
+
+    session = program.Session()
+    try:
+        status = program.run(given, session)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output left (`slimstage images | head -1`): not a failure, and nothing is left to tell it.
+        _forget_stdout()
+        return 0
+    except BaseException as error:
+        return failures.report(error, session)
+    return status
+
+
+def _print_version() -> int:
+    try:
+        print(f"slimstage {__version__}", flush=True)
+    except BrokenPipeError:
+        _forget_stdout()
+    return 0
+
+
+def _forget_stdout() -> None:
+    """Points stdout at nothing, so that the interpreter's own flush at exit does not fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)

@@ -1,0 +1,196 @@
+"""`--output`: buildx's CSV to an OutputSpec.
+
+Source: Docker's reference of `docker buildx build --output` and the exporters' pages (image, oci, docker, local, tar).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from slimstage.build.request import Compression, OutputKind, OutputSpec
+from slimstage.cli.values import one_of, parse_bool, split_csv, split_pair
+from slimstage.diagnostics import did_you_mean
+from slimstage.errors import UsageError
+
+FLAG = "--output"
+
+_ANNOTATION = re.compile(
+    r"annotation(?:-(manifest|index|manifest-descriptor|index-descriptor))?(\[[^\]]*\])?\.(.+)\Z", re.DOTALL
+)
+_ANNOTATION_WHERE = ("manifest", "index", "manifest-descriptor", "index-descriptor")
+
+_IMAGE_KEYS = frozenset({
+    "name", "compression", "compression-level", "force-compression", "rewrite-timestamp", "oci-mediatypes",
+})  # fmt: skip
+_KEYS: dict[str, frozenset[str]] = {
+    "image": _IMAGE_KEYS | {"push", "unpack", "store", "name-canonical", "dangling-name-prefix"},
+    "oci": _IMAGE_KEYS | {"dest", "tar"},
+    "docker": _IMAGE_KEYS | {"dest", "tar"},
+    "local": frozenset({"dest", "mode", "platform-split"}),
+    "tar": frozenset({"dest"}),
+}
+_ALL_KEYS = frozenset({"type"}.union(*_KEYS.values()))
+_LEVELS = {"gzip": range(0, 10), "zstd": range(0, 23)}
+
+
+def parse_output(text: str, tags: Sequence[str] = ()) -> OutputSpec:
+    """The OutputSpec of one `--output`; `-o DIR` is `type=local`, `-o -` a tar on stdout.
+
+    tags: of `-t`: the names of an image, oci or docker output that has no `name=` of its own.
+    Raises UsageError naming the key and what would be right.
+    """
+    fields = split_csv(text, FLAG)
+    if fields == [text] and not text.startswith("type="):
+        key = text.partition("=")[0]
+        if "=" in text and key in _ALL_KEYS:
+            raise UsageError(f'{FLAG}: "{text}" has no type', hint=f'write "type=oci,{text}", for example')
+        return OutputSpec("tar", "-") if text == "-" else OutputSpec("local", text)
+    options: dict[str, str] = {}
+    annotations: list[tuple[str, str, str]] = []
+    for field in fields:
+        key, value = split_pair(field, FLAG)
+        annotation = _ANNOTATION.match(key)
+        if annotation:
+            annotations.append((annotation[1] or "manifest", annotation[3], value))
+            continue
+        key = key.lower()
+        if key in options:
+            raise UsageError(f'{FLAG}: "{key}" is given twice')
+        options[key] = value
+    kind = _kind(options.pop("type", None))
+    _check_keys(kind, options, annotations)
+    return _spec(kind, options, tuple(annotations), tuple(tags))
+
+
+def _kind(text: str | None) -> OutputKind:
+    if text is None:
+        raise UsageError(f"{FLAG}: the type is missing", hint='begin with "type=image", "type=oci", "type=local", …')
+    if text == "registry":
+        raise UsageError(
+            f"{FLAG}: this version does not push",
+            code="push-unsupported",
+            hint='write "type=oci,dest=image.tar" and push it with skopeo copy',
+        )
+    return cast(OutputKind, one_of(text, _KEYS, f"{FLAG} type"))
+
+
+def _check_keys(kind: OutputKind, options: dict[str, str], annotations: list[tuple[str, str, str]]) -> None:
+    for key in options:
+        if key not in _KEYS[kind]:
+            elsewhere = [other for other, keys in _KEYS.items() if key in keys]
+            raise UsageError(
+                f'{FLAG}: type={kind} has no option "{key}"',
+                hint=f"it belongs to type={elsewhere[0]}" if elsewhere else did_you_mean(key, _KEYS[kind]),
+                notes=(f"it has {', '.join(sorted(_KEYS[kind]))}",),
+            )
+    if annotations and kind in ("local", "tar"):
+        raise UsageError(f"{FLAG}: type={kind} has no annotations")
+
+
+def _spec(
+    kind: OutputKind, options: dict[str, str], annotations: tuple[tuple[str, str, str], ...], tags: tuple[str, ...]
+) -> OutputSpec:
+    def flag(key: str, default: bool) -> bool:
+        return parse_bool(options[key], f"{FLAG} {key}") if key in options else default
+
+    if flag("push", False):
+        raise UsageError(f"{FLAG}: this version does not push", code="push-unsupported", hint="leave push=true out")
+    if options.get("mode", "copy") not in ("copy", "delete"):
+        one_of(options["mode"], ("copy", "delete"), f"{FLAG} mode")
+    if options.get("mode") == "delete":
+        raise UsageError(f"{FLAG}: mode=delete is not offered", hint="empty the directory first")
+    compression, level = _compression(options)
+    names = tuple(name for name in options.get("name", "").split(",") if name) or tags
+    return OutputSpec(
+        kind,
+        _destination(kind, options, is_tar=flag("tar", True)),
+        is_tar=flag("tar", True),
+        names=names if kind in ("image", "oci", "docker") else (),
+        compression=compression,
+        compression_level=level,
+        forces_compression=flag("force-compression", False),
+        rewrites_timestamps=flag("rewrite-timestamp", False),
+        annotations=annotations,
+        uses_docker_types=not flag("oci-mediatypes", True),
+    )
+
+
+def _destination(kind: OutputKind, options: dict[str, str], *, is_tar: bool) -> str | None:
+    dest = options.get("dest")
+    if dest == "":
+        raise UsageError(f"{FLAG}: dest is empty")
+    if kind == "image":
+        return None
+    if kind == "local" or (kind in ("oci", "docker") and not is_tar):
+        if dest is None or dest == "-":
+            raise UsageError(f"{FLAG}: type={kind} needs a directory", hint=f'write "type={kind},dest=DIR"')
+        return dest
+    if kind == "docker" and dest is None:
+        return None  # as `--load`: into the store
+    return dest or "-"
+
+
+def _compression(options: dict[str, str]) -> tuple[Compression | None, int | None]:
+    kind: Compression | None = None
+    if "compression" in options:
+        if options["compression"] == "estargz":
+            raise UsageError(f"{FLAG}: estargz is not offered", hint="use gzip or zstd")
+        kind = cast(Compression, one_of(options["compression"], ("gzip", "zstd", "uncompressed"), f"{FLAG} compression"))
+    if "compression-level" not in options:
+        return kind, None
+    text = options["compression-level"]
+    if kind == "uncompressed":
+        raise UsageError(f"{FLAG}: compression-level makes no sense with compression=uncompressed")
+    allowed = _LEVELS[kind or "gzip"]
+    try:
+        level = int(text)
+    except ValueError as error:
+        raise UsageError(f'{FLAG}: compression-level "{text}" is not a number') from error
+    if level not in allowed:
+        raise UsageError(f"{FLAG}: compression-level {level} is not in {allowed.start} to {allowed.stop - 1}")
+    return kind, level
+
+
+def check_outputs(outputs: Sequence[OutputSpec], *, stdout_is_terminal: bool, stdout_is_taken: bool) -> None:
+    """Raises UsageError when outputs would get in each other's way.
+
+    stdout_is_taken: by `--json` or `--quiet`.
+    """
+    to_stdout = [output for output in outputs if output.destination == "-"]
+    if len(to_stdout) > 1:
+        raise UsageError(f"{FLAG}: only one output can go to stdout", hint="give the others a dest=")
+    if to_stdout and stdout_is_taken:
+        raise UsageError(f"{FLAG}: stdout cannot hold both an output and --json or --quiet", hint="give it a dest=")
+    if to_stdout and stdout_is_terminal:
+        raise UsageError(f"{FLAG}: an archive is not written to a terminal", hint="give it a dest=, or a pipe")
+    seen: set[str] = set()
+    for output in outputs:
+        place = output.destination
+        if place in (None, "-") or place is None:
+            continue
+        if os.path.abspath(place) in seen:
+            raise UsageError(f'{FLAG}: two outputs go to "{place}"')
+        seen.add(os.path.abspath(place))
+
+
+def parse_annotation(text: str, check: Callable[[str], None] | None = None) -> tuple[tuple[str, str, str], ...]:
+    """`[WHERE[,WHERE][[PLATFORM]]:]KEY=VALUE` of `--annotation`, one (where, key, value) for each place.
+
+    check: called with each platform in brackets; raises when it is none.
+    Source: Docker's guide "Annotations", "Specify annotation level".
+    """
+    what = "--annotation"
+    key, value = split_pair(text, what, wants="[WHERE:]KEY=VALUE")
+    head, colon, rest = key.partition(":")
+    places = [part.strip() for part in re.sub(r"\[[^\]]*\]", "", head).split(",")]
+    if not colon or not all(re.fullmatch(r"[a-z-]+", place) for place in places) or "." in head:
+        return (("manifest", key, value),)
+    for platform in re.findall(r"\[([^\]]*)\]", head):
+        if check is not None:
+            check(platform)
+    if not rest:
+        raise UsageError(f'{what}: "{text}" has no key')
+    return tuple((one_of(place, _ANNOTATION_WHERE, what), rest, value) for place in places)

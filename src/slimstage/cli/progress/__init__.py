@@ -1,0 +1,1 @@
+"""Progress of a build on stderr: readers of the engine's events."""
