@@ -1,0 +1,235 @@
+"""The builders that are measured: slimstage, BuildKit inside dockerd, buildah. Each behind the same few commands.
+
+Programs are looked for on PATH (Debian packages docker.io and buildah); `BENCH_PATH` is put in front of it for newer
+ones. Everything that they keep lies under one directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Protocol
+
+BASES = {
+    "debian:slim": "ca-certificates",
+    "python:slim": "ca-certificates,python3,python3-pip,python3-venv",
+    "python:full": "ca-certificates,python3,python3-pip,python3-venv,build-essential,python3-dev,git",
+}
+REGISTRY = "127.0.0.1:5000"
+"""Only part of a name here: the workloads' default base names have it, nothing is pulled from it."""
+
+
+def environment() -> dict[str, str]:
+    extra = os.environ.get("BENCH_PATH")
+    return {"PATH": f"{extra}:{os.environ['PATH']}"} if extra else {}
+
+
+def call(*command: object, check: bool = True, env: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment(), **(env or {})},
+    )
+    if check and done.returncode:
+        raise SystemExit(f"exit status {done.returncode}: {' '.join(map(str, command))}\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Peer(Protocol):
+    name: str
+    daemons: list[int]
+    env: dict[str, str]
+
+    def prepare(self, bases: Path) -> None:
+        """Starts what it needs and takes the base images in."""
+
+    def clear(self) -> None:
+        """Forgets all builds; the base images stay."""
+
+    def build(self, context: Path, extra: list[str], tag: str) -> list[str]: ...
+
+    def export(self, context: Path, extra: list[str], tag: str, to: Path) -> list[str]:
+        """An OCI layout directory, gzip layers, of what `build` built."""
+
+    def close(self) -> None: ...
+
+
+class Slimstage:
+    name = "slimstage"
+
+    def __init__(self, home: Path, command: list[str]) -> None:
+        self.root, self.command = home / "slimstage", command
+        self.daemons: list[int] = []
+        self.env = {"SLIMSTAGE_ROOT": str(self.root)}
+        self.contexts: list[str] = []
+
+    def prepare(self, bases: Path) -> None:
+        for name in BASES:
+            self.contexts += ["--build-context", f"{REGISTRY}/{name}=oci-layout://{bases / name.replace(':', '-')}"]
+        # As for the others, the base images are unpacked before anything is timed.
+        text = "".join(f"FROM {REGISTRY}/{name} AS s{n}\n" for n, name in enumerate(BASES))
+        text += "FROM scratch\n" + "".join(f"COPY --from=s{n} /etc/passwd /{n}\n" for n in range(len(BASES)))
+        warm = self.root.parent / "warm"
+        warm.mkdir(parents=True, exist_ok=True)
+        (warm / "Dockerfile").write_text(text)
+        call(*self.build(warm, [], "warm:latest"), env=self.env)
+
+    def clear(self) -> None:
+        call(*self.command, "prune", "--builds", "--force", env=self.env)
+
+    def build(self, context: Path, extra: list[str], tag: str) -> list[str]:
+        return [*self.command, "build", "--progress=plain", *self.contexts, *extra, "-t", tag, str(context)]
+
+    def export(self, context: Path, extra: list[str], tag: str, to: Path) -> list[str]:
+        return [*self.build(context, extra, tag), "--output", f"type=oci,dest={to},tar=false"]
+
+    def close(self) -> None:
+        pass
+
+
+class BuildKit:
+    """BuildKit as it is built into dockerd, with the overlay2 graph driver."""
+
+    name = "buildkit"
+
+    def __init__(self, home: Path) -> None:
+        self.home = home / "docker"
+        self.socket = self.home / "docker.sock"
+        self.env = {
+            **environment(), "DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{self.socket}",
+            "DOCKER_CONFIG": str(self.home / "cfg"),
+        }  # fmt: skip
+        self.daemons: list[int] = []
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self, bases: Path) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "cfg").mkdir(exist_ok=True)
+        log = (self.home / "dockerd.log").open("wb")
+        self.process = subprocess.Popen(
+            ["dockerd", "--data-root", self.home / "data", "--exec-root", self.home / "exec", "-H", f"unix://{self.socket}",
+             "-p", self.home / "pid", "--iptables=false", "--bridge=none", "--ip-forward=false"],
+            stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment()},
+        )  # fmt: skip
+        self.daemons = [self.process.pid]
+        for _ in range(100):
+            if (
+                subprocess.run(
+                    ["docker", "info"], capture_output=True, check=False, env={**os.environ, **self.env}
+                ).returncode
+                == 0
+            ):
+                break
+            time.sleep(0.2)
+        for name in BASES:
+            if not call("docker", "images", "-q", f"{REGISTRY}/{name}", env=self.env):
+                archive = self.home / "base.tar"
+                call(
+                    "skopeo",
+                    "copy",
+                    "-q",
+                    "--insecure-policy",
+                    f"oci:{bases / name.replace(':', '-')}",
+                    f"docker-archive:{archive}:{REGISTRY}/{name}",
+                )
+                call("docker", "load", "-i", archive, env=self.env)
+                archive.unlink()
+
+    def clear(self) -> None:
+        names = call("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", env=self.env).split()
+        drop = [name for name in names if name not in {f"{REGISTRY}/{base}" for base in BASES}]
+        if drop:
+            call("docker", "rmi", "-f", *drop, check=False, env=self.env)
+        call("docker", "builder", "prune", "-af", env=self.env)
+        call("docker", "image", "prune", "-f", env=self.env)
+
+    def build(self, context: Path, extra: list[str], tag: str) -> list[str]:
+        return ["docker", "build", "--network=host", "--progress=plain", *extra, "-t", tag, str(context)]
+
+    def export(self, context: Path, extra: list[str], tag: str, to: Path) -> list[str]:
+        # A graph driver has no OCI exporter: save, then gzip into a layout.
+        copy = f"skopeo copy -q --insecure-policy docker-archive:{to}.tar oci:{to}:latest"
+        return ["sh", "-c", f"docker save {tag} -o {to}.tar && {copy}; code=$?; rm -f {to}.tar; exit $code"]
+
+    def close(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+
+
+class Buildah:
+    name = "buildah"
+
+    def __init__(self, home: Path) -> None:
+        self.home = home / "buildah"
+        self.base = [
+            "buildah",
+            "--root",
+            str(self.home / "root"),
+            "--runroot",
+            str(self.home / "run"),
+            "--storage-driver",
+            "overlay",
+        ]
+        self.daemons: list[int] = []
+        self.env = environment()
+
+    def prepare(self, bases: Path) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        known = {name for image in self._images() for name in image.get("names") or []}
+        for name in BASES:
+            if f"{REGISTRY}/{name}" not in known:
+                image = call(*self.base, "pull", "-q", f"oci:{bases / name.replace(':', '-')}").split()[-1]
+                call(*self.base, "tag", image, f"{REGISTRY}/{name}")
+
+    def _images(self) -> list[dict[str, list[str]]]:
+        return list(json.loads(call(*self.base, "images", "-a", "--json") or "null") or [])
+
+    def clear(self) -> None:
+        keep = {f"{REGISTRY}/{base}" for base in BASES}
+        drop = [str(image["id"]) for image in self._images() if not keep & set(image.get("names") or [])]
+        if drop:
+            call(*self.base, "rmi", "-f", *drop, check=False)
+        shutil.rmtree("/var/lib/containers/cache", ignore_errors=True)
+
+    def build(self, context: Path, extra: list[str], tag: str) -> list[str]:
+        return [
+            *self.base,
+            "build",
+            "--layers",
+            "--network=host",
+            "--isolation=chroot",
+            *extra,
+            "-t",
+            tag,
+            str(context),
+        ]
+
+    def export(self, context: Path, extra: list[str], tag: str, to: Path) -> list[str]:
+        return [*self.base, "push", "-q", tag, f"oci:{to}:latest"]
+
+    def close(self) -> None:
+        pass
+
+
+def make_base(name: str, packages: str, to: Path) -> None:
+    """An OCI layout of a Debian system, once, from the mirror that this host's apt uses."""
+    if (to / "index.json").exists():
+        return
+    shutil.rmtree(to, ignore_errors=True)
+    to.parent.mkdir(parents=True, exist_ok=True)
+    archive = to.with_suffix(".tar")
+    call("mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", "bookworm", archive)
+    call("umoci", "init", "--layout", to)
+    call("umoci", "new", "--image", f"{to}:latest")
+    call("umoci", "raw", "add-layer", "--image", f"{to}:latest", archive)
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    call("umoci", "config", "--image", f"{to}:latest", "--config.cmd", "/bin/sh", "--config.env", path)
+    call("umoci", "gc", "--layout", to)
+    archive.unlink()
