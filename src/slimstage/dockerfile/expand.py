@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NoReturn
 
 from slimstage.dockerfile.wildcards import ShellPattern
 from slimstage.dockerfile.words import SPACE
@@ -25,6 +24,7 @@ DEEPEST_NESTING = 50
 _SPECIAL = frozenset("@*#?-$!0")
 _ASCII_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _SPACES = frozenset(SPACE)
+_HEREDOC_OPERATOR = re.compile(r"<(?:<-?+[\t\r ]*+)?+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class Lexer:
         self._position += 1
         return character
 
-    def _fail(self, message: str, code: str = "bad-substitution", hint: str | None = None) -> NoReturn:
+    def _error(self, message: str, code: str = "bad-substitution", hint: str | None = None) -> DockerfileError:
         shown = self._text if len(self._text) <= 80 else self._text[:80] + "…"
-        raise DockerfileError(message, code=code, notes=(f'while expanding "{shown}"',), hint=hint)
+        return DockerfileError(message, code=code, notes=(f'while expanding "{shown}"',), hint=hint)
 
     def _until(self, stop: str, words: _Words | None, keeps_escapes: bool) -> str:
         """Everything up to `stop` (consumed) or, with no stop, to the end of the text."""
@@ -129,12 +129,12 @@ class Lexer:
             size += len(piece)
             if size > LARGEST_EXPANSION:
                 hint = "a variable that holds itself several times doubles with every line"
-                self._fail(
+                raise self._error(
                     f"the expanded text is larger than {LARGEST_EXPANSION} characters", "expansion-too-large", hint
                 )
         if stop:
             if not self._peek():
-                self._fail("missing '/' in \"${…/…/…}\"" if stop == "/" else 'missing "}"')
+                raise self._error("missing '/' in \"${…/…/…}\"" if stop == "/" else 'missing "}"')
             self._position += 1
         self._keeps_escapes = outer
         return "".join(pieces)
@@ -145,8 +145,8 @@ class Lexer:
         return escape + character if self._keeps_escapes else character
 
     def _less(self) -> str:
-        # `<< EOF` is one word: the blanks behind `<<` belong to it.
-        found = re.compile(r"<(?:<[\t\r ]*+)?+").match(self._text, self._position)
+        # `<< EOF` and `<<- EOF` are one word: the blanks behind the operator belong to it.
+        found = _HEREDOC_OPERATOR.match(self._text, self._position)
         assert found is not None
         self._position = found.end()
         return found.group()
@@ -154,7 +154,7 @@ class Lexer:
     def _single(self) -> str:
         end = self._text.find("'", self._position + 1)
         if end < 0:
-            self._fail("a single quote is not closed", "unclosed-quote")
+            raise self._error("a single quote is not closed", "unclosed-quote")
         text = self._text[self._position : end + 1]
         self._position = end + 1
         return text if self._keeps_quotes else text[1:-1]
@@ -180,7 +180,7 @@ class Lexer:
                 elif not self._peek():
                     continue
                 pieces.append(character)
-        self._fail("a double quote is not closed", "unclosed-quote")
+        raise self._error("a double quote is not closed", "unclosed-quote")
 
     def _name(self) -> str:
         text, start = self._text, self._position
@@ -213,10 +213,10 @@ class Lexer:
             return f"${name}" if value is None and self._keeps_unset else value or ""
         self._position += 1
         if self._peek() in ("{", "}", ":"):
-            self._fail(f'bad substitution "${{{self._peek()}"')
+            raise self._error(f'bad substitution "${{{self._peek()}"')
         self._depth += 1
         if self._depth > DEEPEST_NESTING:
-            self._fail(f'"${{…}}" is nested deeper than {DEEPEST_NESTING} levels', "nested-too-deep")
+            raise self._error(f'"${{…}}" is nested deeper than {DEEPEST_NESTING} levels', "nested-too-deep")
         text = self._braces(self._name())
         self._depth -= 1
         return text
@@ -233,10 +233,10 @@ class Lexer:
         kind = self._next() if ignores_empty else operator
         shown = ":" + kind if ignores_empty else kind
         if not kind:
-            self._fail('missing "}"')
-        if kind not in "-+?#%":
+            raise self._error('missing "}"')
+        if kind not in ("-+?" if ignores_empty else "-+?#%"):
             hint = "the operators are :- - :+ + :? ? # ## % %% / //"
-            self._fail(f'unsupported operator "{shown}" in "${{{name}{shown}…}}"', hint=hint)
+            raise self._error(f'unsupported operator "{shown}" in "${{{name}{shown}…}}"', hint=hint)
         word = self._until("}", None, kind in "#%")
         value = self._value(name)
         if value is None and self._keeps_unset:
@@ -249,7 +249,7 @@ class Lexer:
         if kind == "?":
             if is_missing:
                 reason = word or ("is not allowed to be unset" if value is None else "is not allowed to be empty")
-                self._fail(f"{name}: {reason}", "variable-required")
+                raise self._error(f"{name}: {reason}", "variable-required")
             return value or ""
         return self._trim(kind, word, value or "")
 
@@ -270,14 +270,16 @@ class Lexer:
             return f"${{{name}/{pattern}/{replacement}}}"
         compiled = self._pattern(pattern)
         if everywhere and len(replacement) * (len(value or "") + 1) > LARGEST_EXPANSION:
-            self._fail(f"the expanded text may be larger than {LARGEST_EXPANSION} characters", "expansion-too-large")
+            raise self._error(
+                f"the expanded text may be larger than {LARGEST_EXPANSION} characters", "expansion-too-large"
+            )
         return compiled.replaced(value or "", replacement, everywhere=everywhere)
 
     def _pattern(self, text: str) -> ShellPattern:
         try:
             return ShellPattern.parse(text)
         except ValueError as error:
-            self._fail(f'bad pattern "{text[:80]}": {error}')
+            raise self._error(f'bad pattern "{text[:80]}": {error}')
 
 
 class _Words:

@@ -224,7 +224,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """A whole file. `global_args`: the ARGs before the first FROM. `warnings`: what the reader noticed (NoEmptyContinuation)."""
+    """A whole file. `global_args`: the ARGs before the first FROM. `warnings`: what the reader noticed.
+
+    A warning's code is `no-empty-continuation`: an empty line inside a continued instruction, one for each instruction.
+    """
 
     source: Source
     global_args: tuple[Arg, ...]

@@ -22,10 +22,7 @@ Sharing = Literal["shared", "private", "locked"]
 _TYPES: tuple[MountType, ...] = get_args(MountType)
 _SHARING: tuple[Sharing, ...] = get_args(Sharing)
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
-_KEYS = frozenset(
-    ("type", "from", "source", "target", "readonly", "readwrite", "required")
-    + ("size", "id", "sharing", "mode", "uid", "gid", "env")
-)
+_KEYS = frozenset("type from source target readonly readwrite required size id sharing mode uid gid env".split())  # noqa: SIM905 (readable)
 _VARIABLE = re.compile(r"\$.", re.DOTALL)
 
 

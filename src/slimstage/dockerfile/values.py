@@ -125,15 +125,12 @@ def parse_fields(text: str) -> list[str]:
 
 
 # Linux signal numbers, fixed here so that a file means the same on every host. Source: moby/sys/signal, Linux.
+_FIRST_SIGNALS = (
+    "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT "
+    "CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
+)
 _SIGNALS: dict[str, int] = {
-    **{
-        name: number
-        for number, name in enumerate(
-            "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU "
-            "URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
-            1,
-        )
-    },
+    **{name: number for number, name in enumerate(_FIRST_SIGNALS.split(), 1)},
     "IOT": 6,
     "CLD": 17,
     "POLL": 29,
