@@ -1,0 +1,58 @@
+"""The command as its users call it: a process of its own, on a store of the tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+SHARED_ROOT = Path(os.environ.get("SLIMSTAGE_TEST_ROOT", PROJECT / ".test-store"))
+"""A store that tests share and that outlives a run: base systems made by mmdebstrap are made once a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How it ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def slimstage(
+    *args: object,
+    root: Path | None = None,
+    status: int | None = 0,
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    stdin: bytes | None = None,
+    timeout_s: float = 280,
+) -> Done:
+    """Runs `slimstage ARGS` and asserts its exit status (None: any). `root` None: the shared store."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SLIMSTAGE_")}
+    environment |= {"SLIMSTAGE_ROOT": str(root or SHARED_ROOT), "NO_COLOR": "1", **(env or {})}
+    done = subprocess.run(
+        [sys.executable, "-m", "slimstage", *map(str, args)],
+        check=False,
+        capture_output=True,
+        cwd=cwd,
+        env=environment,
+        input=stdin if stdin is not None else b"",
+        timeout=timeout_s,
+    )
+    result = Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+    if status is not None:
+        assert result.status == status, (
+            f"exit status {result.status}, want {status}\n{result.err[-4000:]}\n{result.out[-1000:]}"
+        )
+    assert "Traceback (most recent call last)" not in result.err, result.err[-4000:]
+    return result
