@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from slimstage.errors import FormatError
@@ -58,7 +58,7 @@ class TarMember:
     mtime_ns: int = 0
     target: str = ""
     rdev: tuple[int, int] = (0, 0)
-    xattrs: Mapping[str, bytes] = _NO_XATTRS
+    xattrs: Mapping[str, bytes] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
 
 
