@@ -69,12 +69,23 @@ def parse_platform(text: str) -> Platform:
             return Platform(parts[0], host.architecture, host.variant)
         parts = ["linux", parts[0]]
     architecture, variant = _ALIASES.get(parts[1], (parts[1], None))
-    variant = parts[2] if len(parts) == 3 else variant
+    return normalised(Platform(parts[0], architecture, parts[2] if len(parts) == 3 else variant))
+
+
+def normalised(platform: Platform) -> Platform:
+    """The platform in Go's names, with the variant that is implied taken away (arm64, amd64) or put there (arm).
+
+    Source: containerd/platforms, database.go.
+    """
+    architecture, implied = _ALIASES.get(platform.architecture.lower(), (platform.architecture.lower(), None))
+    variant = platform.variant.lower() if platform.variant else implied
+    if architecture in ("arm", "arm64") and variant and variant.isdigit():
+        variant = "v" + variant
     if (architecture, variant) in {("arm64", "v8"), ("amd64", "v1")}:
         variant = None
-    if architecture == "arm":
-        variant = {None: "v7", "7": "v7", "6": "v6", "5": "v5", "8": "v8"}.get(variant, variant)
-    return Platform(parts[0], architecture, variant)
+    if architecture == "arm" and variant is None:
+        variant = "v7"
+    return Platform(platform.os.lower(), architecture, variant, platform.os_version)
 
 
 def host_platform() -> Platform:
