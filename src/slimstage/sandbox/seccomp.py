@@ -1,0 +1,2 @@
+def default_program(capabilities: int) -> bytes:
+    return b""
