@@ -90,7 +90,10 @@ class CopyStep(Step):
 
     source: FileSource
     paths: tuple[str, ...]
-    """Cleaned source patterns, relative to the source's root, no leading slash; a trailing slash is kept."""
+    """Cleaned source patterns, relative to the source's root, no leading or trailing slash; the root itself is `.`.
+
+    With `keeps_parents` one may hold a pivot `/./`: what stands behind it is kept.
+    """
     destination: str
     inline: tuple[Heredoc, ...] = ()
     """Bodies already expanded."""
@@ -251,6 +254,10 @@ class Graph:
     contexts: tuple[str, ...] = ()
     """Names of the local contexts that some step reads; "" is the build context."""
     warnings: tuple[str, ...] = field(default=())
+    source_date_epoch_s: int | None = None
+    """Of `SOURCE_DATE_EPOCH` as build argument or global ARG, when it is a number."""
+    epoch_source: Url | Git | FromContext | None = None
+    """What gives the epoch where it is not a number: a download, a commit, a context."""
 
     def stage(self, index: int) -> StagePlan:
         return next(stage for stage in self.stages if stage.index == index)

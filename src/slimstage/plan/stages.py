@@ -1,0 +1,397 @@
+"""Which stage, image or context a name means, and which stages a target needs.
+
+A stage is found by name (case does not matter, the last of that name wins) or index, and only an earlier one can be read from.
+Stages that the target does not need are never looked into: their faults are nobody's. Source: BuildKit
+frontend/dockerfile/dockerfile2llb/convert.go (buildDispatchStates, toCommand, initOnBuildTriggers); dockerfile.md §1.2 and
+§4 (27 to 33).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from slimstage.diagnostics import Diagnostic, Span, did_you_mean, near
+from slimstage.dockerfile.instructions import Copy, Dockerfile, From, Instruction, OnBuild, Run, Stage
+from slimstage.dockerfile.mounts import parse_mount
+from slimstage.dockerfile.parse import parse_trigger
+from slimstage.errors import DockerfileError, FormatError, PlanError, SlimstageError
+from slimstage.oci.descriptor import Platform, parse_platform
+from slimstage.plan.contexts import (
+    SCRATCH,
+    ContextValue,
+    EmptySource,
+    ImageSource,
+    NamedContexts,
+    Source,
+    StageSource,
+    TargetSource,
+)
+from slimstage.plan.request import PlanRequest
+from slimstage.plan.scope import Expander
+
+EdgeKind = Literal["from", "copy", "mount"]
+_INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")
+_VARIABLE = re.compile(r"\$.", re.DOTALL)
+
+Triggers = Callable[[ImageSource, Platform, Span], Sequence[str]]
+"""Asks for the ONBUILD triggers of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One thing that a stage reads: what, how, and where it says so. `name` as written."""
+
+    source: Source
+    kind: EdgeKind
+    name: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class NeededStage:
+    """A stage that the target needs, with the triggers of its base in front of its own instructions."""
+
+    stage: Stage
+    base: Source
+    platform: Platform | None
+    """Of `--platform`; None: the target's."""
+    triggers: tuple[Instruction, ...]
+    edges: tuple[Edge, ...]
+    replaced_by: str | None = None
+    """The named context that stands here instead: the stage's own instructions do not count."""
+
+    @property
+    def instructions(self) -> tuple[Instruction, ...]:
+        return self.triggers + (() if self.replaced_by else self.stage.instructions)
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """Indexes of the stages it reads from, sorted."""
+        return tuple(sorted({edge.source.index for edge in self.edges if isinstance(edge.source, StageSource)}))
+
+
+class StageTable:
+    """The stages of a file by name and number, under the named contexts of a request."""
+
+    def __init__(
+        self, dockerfile: Dockerfile, request: PlanRequest, shared: Mapping[str, str], expander: Expander
+    ) -> None:
+        self.stages = dockerfile.stages
+        self._request, self._shared, self._expander = request, shared, expander
+        self._contexts = NamedContexts(request.contexts)
+        self._last = {stage.name: stage for stage in self.stages if stage.name}
+        self._by_name: dict[str, list[Stage]] = {}
+        for stage in self.stages:
+            if stage.name:
+                self._by_name.setdefault(stage.name, []).append(stage)
+
+    # Names ---------------------------------------------------------------------------------------------------
+
+    def target(self) -> int:
+        """The index of the stage to build: the last, or the one that `--target` names. Raises PlanError."""
+        wanted = self._request.target
+        if not wanted:
+            return len(self.stages) - 1
+        if stage := self._last.get(wanted.lower()):
+            return stage.index
+        hint = did_you_mean(wanted, self._last)
+        if _INDEX.match(wanted):
+            hint = f'--target takes a name; give the stage one: FROM … AS NAME, then --target NAME (not "{wanted}")'
+        raise PlanError(f'no stage is named "{wanted}"', code="unknown-target", notes=self._existing(), hint=hint)
+
+    def _existing(self) -> tuple[str, ...]:
+        named = [f"{stage.name} (line {stage.from_.span.line})" for stage in self.stages if stage.name]
+        shown = ", ".join(named[:20]) + (", …" if len(named) > 20 else "")
+        return (f"the stages are {shown}" if named else "no stage of this file has a name",)
+
+    def replacement(self, stage: Stage) -> Source | None:
+        """What a named context puts in the place of a stage of its name. Raises PlanError: `target:` of no stage."""
+        if not stage.name:
+            return None
+        found = self._contexts.find(stage.name, self.platform(stage) or self._request.target_platform)
+        if isinstance(found, TargetSource) and found.name.lower() == stage.name:
+            return None
+        return self._context(found, stage.from_.span) if found else None
+
+    def _context(self, value: ContextValue, span: Span) -> Source:
+        if not isinstance(value, TargetSource):
+            return value
+        if stage := self._last.get(value.name.lower()):
+            return StageSource(stage.index)
+        raise PlanError(
+            f'a named context is "target:{value.name}", but no stage has that name',
+            code="unknown-target",
+            span=span,
+            notes=self._existing(),
+            hint=did_you_mean(value.name, self._last),
+        )
+
+    def image(self, name: str, platform: Platform, span: Span) -> Source:
+        """What a name means that is no stage's: nothing (`scratch`), a named context, an image."""
+        if name == SCRATCH:
+            return EmptySource()
+        found = self._contexts.find(name, platform)
+        return self._context(found, span) if found else ImageSource(name)
+
+    # FROM ----------------------------------------------------------------------------------------------------
+
+    def platform(self, stage: Stage) -> Platform | None:
+        """Of FROM's `--platform`, None when it has none. Raises PlanError, DockerfileError."""
+        text = stage.from_.platform
+        if text is None:
+            return None
+        span = stage.from_.span
+        value = self._expander.word(text, self._shared, span)
+        if not value:
+            raise PlanError(
+                f'the platform "{text}" is empty', code="empty-platform", span=span, hint=self._near_argument(text)
+            )
+        try:
+            return parse_platform(value)
+        except FormatError as error:
+            raise PlanError(error.message, code=error.code, span=span, hint=error.hint) from error
+
+    def base(self, stage: Stage) -> Source:
+        """What the stage stands on. Raises PlanError, DockerfileError."""
+        from_ = stage.from_
+        name = self._expander.word(from_.image, self._shared, from_.span)
+        if not name.strip():
+            raise PlanError(
+                f"base name ({from_.image}) should not be blank",
+                code="blank-base",
+                span=from_.span,
+                notes=("FROM sees only arguments that are declared before the first FROM, and platform arguments",),
+                hint=self._near_argument(from_.image) or "give the argument a default: ARG NAME=VALUE before FROM",
+            )
+        for earlier in reversed(self._by_name.get(name, ())):
+            if earlier.index < stage.index:
+                return self.replacement(earlier) or StageSource(earlier.index)
+        platform = self.platform(stage) or self._request.target_platform
+        found = self.image(name, platform, from_.span)
+        if isinstance(found, ImageSource) and found.reference == name and name != name.lower():
+            for earlier in reversed(self._by_name.get(name.lower(), ())):
+                if earlier.index < stage.index:
+                    raise PlanError(
+                        f'no stage or image can be named "{name}"',
+                        code="stage-name-case",
+                        span=from_.span,
+                        notes=(f"stage names are in lower case, and line {earlier.from_.span.line} defines one",),
+                        hint=f"write FROM {earlier.name}",
+                    )
+        return found
+
+    def _near_argument(self, text: str) -> str | None:
+        for name in re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", text):
+            if name not in self._shared and (hint := did_you_mean(name, self._shared)):
+                return hint
+        return None
+
+    def explain(self, error: SlimstageError, stage: Stage, name: str) -> None:
+        """Add to an error about a base that is not found what this file knows of such a name."""
+        first = error.diagnostics[0]
+        notes, hint = first.notes, first.hint
+        for later in self._by_name.get(name.lower(), ()):
+            if later.index >= stage.index:
+                notes += (f'line {later.from_.span.line} names a stage "{name}", but FROM only sees earlier stages',)
+        earlier = [each.name for each in self.stages[: stage.index] if each.name]
+        if hint is None and (close := near(name, earlier)):
+            hint = f'did you mean the stage "{close}"?'
+        changed = Diagnostic(first.code, first.message, first.span, notes, hint, first.severity)
+        error.diagnostics = (changed, *error.diagnostics[1:])
+
+    # What instructions read ----------------------------------------------------------------------------------
+
+    def edges(self, stage: Stage, instruction: Instruction) -> Iterator[Edge]:
+        """What the instruction reads besides its parent and the build context. Raises PlanError, DockerfileError."""
+        if isinstance(instruction, Copy) and instruction.from_ is not None:
+            yield self._edge(stage, instruction.from_, "copy", instruction.span)
+        elif isinstance(instruction, Run):
+            for mount in instruction.mounts:
+                try:
+                    options = parse_mount(mount.value, None)
+                except DockerfileError as error:
+                    error.at(mount.span)
+                    raise
+                if options.from_ and options.type != "tmpfs":
+                    yield self._edge(stage, options.from_, "mount", mount.span)
+
+    def _edge(self, stage: Stage, name: str, kind: EdgeKind, span: Span) -> Edge:
+        if _VARIABLE.search(name):
+            what = "--from of COPY" if kind == "copy" else '"from" of a mount'
+            raise PlanError(
+                f"{what} cannot hold a variable",
+                code="from-variable",
+                span=span,
+                hint=f"give the stage or image a name: FROM {name} AS NAME, then use NAME",
+            )
+        found: Stage | None = None
+        if _INDEX.match(name):
+            index = int(name)
+            if not 0 <= index < len(self.stages):
+                raise PlanError(
+                    f"there is no stage number {index}",
+                    code="stage-unknown",
+                    span=span,
+                    notes=(f"this file has {len(self.stages)} stages, numbered from 0",),
+                )
+            found = self.stages[index]
+        else:
+            found = self._last.get(name.lower())
+        if found is None:
+            return Edge(self.image(name, self._request.target_platform, span), kind, name, span)
+        if replacement := self.replacement(found):
+            return Edge(replacement, kind, name, span)
+        if found.index >= stage.index:
+            raise self._too_late(stage, found, kind, span)
+        return Edge(StageSource(found.index), kind, name, span)
+
+    def _too_late(self, stage: Stage, found: Stage, kind: EdgeKind, span: Span) -> PlanError:
+        verb = "copy" if kind == "copy" else "mount"
+        if found.index == stage.index:
+            return PlanError(
+                f'stage "{stage.shown_name}" cannot {verb} from itself',
+                code="stage-cycle",
+                span=span,
+                notes=(f"circular dependency: line {stage.from_.span.line} begins this stage", *self._earlier(stage)),
+                hint="its own files are already there" if kind == "copy" else None,
+            )
+        if self._reaches(found, stage.index):
+            return PlanError(
+                f'circular dependency between the stages "{stage.shown_name}" and "{found.shown_name}"',
+                code="stage-cycle",
+                span=span,
+                notes=(f'"{found.shown_name}" (line {found.from_.span.line}) needs "{stage.shown_name}"',),
+            )
+        return PlanError(
+            f'cannot {verb} from stage "{found.shown_name}": it is defined later',
+            code="stage-later",
+            span=span,
+            notes=(f'"{found.shown_name}" is defined at line {found.from_.span.line}', *self._earlier(stage)),
+            hint=f'move "{found.shown_name}" in front of "{stage.shown_name}"',
+        )
+
+    def _earlier(self, stage: Stage) -> tuple[str, ...]:
+        names = [f"{each.shown_name} (line {each.from_.span.line})" for each in self.stages[: stage.index]]
+        return (f"earlier stages: {', '.join(names[:20])}{', …' if len(names) > 20 else ''}",) if names else ()
+
+    def _reaches(self, start: Stage, wanted: int) -> bool:
+        seen, todo = {start.index}, [start]
+        while todo:
+            stage = todo.pop()
+            for index in self._loose_needs(stage):
+                if index == wanted:
+                    return True
+                if index not in seen:
+                    seen.add(index)
+                    todo.append(self.stages[index])
+        return False
+
+    def _loose_needs(self, stage: Stage) -> Iterator[int]:
+        """The stages that a stage names, without any check."""
+        names = [stage.from_.image]
+        for instruction in stage.instructions:
+            if isinstance(instruction, Copy) and instruction.from_:
+                names.append(instruction.from_)
+            elif isinstance(instruction, Run):
+                for mount in instruction.mounts:
+                    try:
+                        names.append(parse_mount(mount.value, None).from_ or "")
+                    except DockerfileError:
+                        continue
+        for position, name in enumerate(names):
+            if found := self._last.get(name.lower()):
+                yield found.index
+            elif position and _INDEX.match(name) and 0 <= int(name) < len(self.stages):
+                yield int(name)
+
+
+def needed_stages(table: StageTable, target: int, triggers: Triggers, platform: Platform) -> dict[int, NeededStage]:
+    """The stages that the target needs, in an order where inputs come first.
+
+    triggers: asked for every image that a needed stage stands on.
+    Raises PlanError with every fault of names among them; whatever `triggers` raises.
+    """
+    found: dict[int, NeededStage] = {}
+    faults: list[Diagnostic] = []
+    todo, seen = [target], {target}
+    while todo:
+        index = todo.pop(0)
+        try:
+            needed = _needed(table, table.stages[index], triggers, platform, faults)
+        except (PlanError, DockerfileError) as error:
+            faults += error.diagnostics
+            continue
+        found[index] = needed
+        for each in needed.needs:
+            if each not in seen:
+                seen.add(each)
+                todo.append(each)
+    if faults:
+        raise PlanError.of(sorted(faults, key=lambda fault: fault.span.line if fault.span else 0))
+    return _ordered(table, found)
+
+
+def _needed(
+    table: StageTable, stage: Stage, triggers: Triggers, platform: Platform, faults: list[Diagnostic]
+) -> NeededStage:
+    replacement = table.replacement(stage)
+    base = replacement or table.base(stage)
+    own_platform = table.platform(stage)
+    fired: tuple[Instruction, ...] = ()
+    texts: Sequence[str] = ()
+    if isinstance(base, ImageSource):
+        try:
+            texts = triggers(base, own_platform or platform, stage.from_.span)
+        except PlanError as error:
+            table.explain(error, stage, base.reference)
+            raise
+    elif isinstance(base, StageSource):
+        parent = table.stages[base.index]
+        texts = [each.trigger for each in parent.instructions if isinstance(each, OnBuild)]
+    fired = tuple(_fired(text, stage.from_) for text in texts) if not replacement else ()
+    edges = [Edge(base, "from", stage.from_.image, stage.from_.span)]
+    for instruction in (*fired, *(() if replacement else stage.instructions)):
+        try:
+            edges += table.edges(stage, instruction)
+        except (PlanError, DockerfileError) as error:
+            faults += error.diagnostics
+    replaced_by = stage.name if replacement else None
+    return NeededStage(stage, base, own_platform, fired, tuple(edges), replaced_by)
+
+
+def _fired(text: str, from_: From) -> Instruction:
+    try:
+        return parse_trigger(text, from_.span)
+    except DockerfileError as error:
+        error.at(from_.span)
+        raise
+
+
+def _ordered(table: StageTable, found: dict[int, NeededStage]) -> dict[int, NeededStage]:
+    """Inputs first, then by number. Only `target:` contexts can make a cycle here. Raises PlanError."""
+    done: dict[int, NeededStage] = {}
+    waiting: set[int] = set()
+    for start in sorted(found):
+        path = [start]
+        while path:
+            index = path[-1]
+            missing = [each for each in found[index].needs if each not in done] if index not in done else []
+            if not missing:
+                path.pop()
+                waiting.discard(index)
+                done.setdefault(index, found[index])
+                continue
+            waiting.add(index)
+            if missing[0] in waiting:
+                stage = table.stages[index]
+                raise PlanError(
+                    f'circular dependency detected on stage "{stage.shown_name}"',
+                    code="stage-cycle",
+                    span=stage.from_.span,
+                    notes=(f'it needs "{table.stages[missing[0]].shown_name}" through a named context',),
+                )
+            path.append(missing[0])
+    return done
