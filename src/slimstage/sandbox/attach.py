@@ -521,11 +521,7 @@ class Assembly:
                 os.close(fd)
         if self.upper_fd is not None and self.work_fd is not None:
             self.points.remove_copied_up()
-            for path in ("work/incompat/volatile", "work/incompat", "work", "index"):
-                try:
-                    os.rmdir(path, dir_fd=self.work_fd)
-                except OSError:
-                    pass
+            _empty_work(self.work_fd)
 
 
 def _beneath(tree: int, path: str) -> int | None:
@@ -551,3 +547,15 @@ def _is_cgroup2() -> bool:
         return filesystem_magic(fd) == _CGROUP2_MAGIC
     finally:
         os.close(fd)
+
+
+def _empty_work(work_fd: int) -> None:
+    """Removes what overlayfs left in a work directory: `volatile` marks it as used, for good, unless that goes."""
+    for path, remove in (
+        ("work/incompat/volatile/dirty", os.unlink), ("work/incompat/volatile", os.rmdir), ("work/incompat", os.rmdir),
+        ("work", os.rmdir), ("index", os.rmdir),
+    ):  # fmt: skip
+        try:
+            remove(path, dir_fd=work_fd)
+        except OSError:
+            pass  # not there, or not empty: the store removes the whole directory anyway

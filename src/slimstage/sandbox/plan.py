@@ -6,7 +6,6 @@ Reads of the host what a step is given of it: resolv.conf, whether this is a use
 from __future__ import annotations
 
 import marshal
-import os
 import posixpath
 import re
 

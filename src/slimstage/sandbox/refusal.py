@@ -19,7 +19,7 @@ def sandbox_error(what: str, number: int, detail: str = "") -> SandboxError:
 def _code(what: str) -> str:
     if what.startswith("limit "):
         return "sandbox-limit"
-    if what.startswith("become user") or what.startswith("set the supplementary groups"):
+    if what.startswith(("become user", "set the supplementary groups")):
         return "sandbox-user"
     if "as a mount point" in what or what.startswith("bind "):
         return "sandbox-mount"

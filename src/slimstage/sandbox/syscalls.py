@@ -37,7 +37,7 @@ PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_READ, PR_CAPBSET_DROP = 1, 4, 23, 
 PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 38, 47, 4
 
 
-class Refused(Exception):  # noqa: N818 -- it says what happened, and is turned into an error elsewhere
+class Refused(Exception):
     """The kernel refused `what` (a phrase, "mount the root"); `number` is the errno, `detail` its own words, if any."""
 
     def __init__(self, what: str, number: int, detail: str = "") -> None:
