@@ -10,13 +10,14 @@ Source: OCI image-spec v1.1, layer.md; POSIX.1-2017, pax, "ustar Interchange For
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from slimstage.errors import StoreError
 from slimstage.tree.entry import Entry
 from slimstage.tree.scan import root_entry, scan_at
+from slimstage.tree.xattrs import read_xattrs
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
@@ -104,7 +105,7 @@ class _Packer:
         try:
             if root_entry(root).is_opaque:
                 self._marker(OPAQUE)
-            for entry, dirfd, name in scan_at(root, whiteouts_first=True):
+            for entry, dirfd, name in scan_at(root, for_packing=True):
                 self._entry(entry, dirfd, name)
         finally:
             os.close(root)
@@ -135,18 +136,30 @@ class _Packer:
                 if first is not path:
                     self._header(path, b"1", entry, first)
                     return
-            self._header(path, b"0", entry, size=entry.size)
-            if entry.size:
-                self._content(dirfd, name, entry)
+            fd = os.open(name, _READ, dir_fd=dirfd)
+            try:
+                self._header(path, b"0", entry, size=entry.size, xattrs=read_xattrs(fd)[0])
+                if entry.size:
+                    self._content(fd, entry)
+            finally:
+                os.close(fd)
         else:
             self._header(path, _TYPES[kind], entry)
 
-    def _header(self, name: bytes, kind: bytes, entry: Entry, link: bytes = b"", size: int = 0) -> None:
+    def _header(
+        self,
+        name: bytes,
+        kind: bytes,
+        entry: Entry,
+        link: bytes = b"",
+        size: int = 0,
+        xattrs: Mapping[str, bytes] | None = None,
+    ) -> None:
         mtime_s = entry.mtime_ns // 1_000_000_000
         if self._clamp_s is not None and mtime_s > self._clamp_s:
             mtime_s = self._clamp_s
-        # The metadata of a further name is that of the first one: xattrs are said once.
-        xattrs = entry.xattrs if kind != b"1" else {}
+        if xattrs is None:
+            xattrs = entry.xattrs
         self._put(
             member_header(name, kind, entry.mode, entry.uid, entry.gid, size, mtime_s, link, entry.rdev, xattrs.items())
         )
@@ -157,23 +170,19 @@ class _Packer:
         self._put(member_header(os.fsencode(path), b"0", 0, 0, 0, 0, 0))
         self._entries += 1
 
-    def _content(self, dirfd: int, name: str, entry: Entry) -> None:
+    def _content(self, fd: int, entry: Entry) -> None:
         left = entry.size
         is_bulk = left >= BULK_BYTES
-        fd = os.open(name, _READ, dir_fd=dirfd)
-        try:
-            is_whole = self._used == 0
-            while left:
-                count = os.readv(fd, [self._block[self._used : self._used + left]])
-                if not count:
-                    raise StoreError(f'"{entry.path}" became shorter while it was packed', code="layer-changed")
-                left -= count
-                self._used += count
-                if self._used == self._room:
-                    self._flush(is_bulk and is_whole)
-                    is_whole = True
-        finally:
-            os.close(fd)
+        is_whole = self._used == 0
+        while left:
+            count = os.readv(fd, [self._block[self._used : self._used + left]])
+            if not count:
+                raise StoreError(f'"{entry.path}" became shorter while it was packed', code="layer-changed")
+            left -= count
+            self._used += count
+            if self._used == self._room:
+                self._flush(is_bulk and is_whole)
+                is_whole = True
         self._file_bytes += entry.size
         if padding := -entry.size % 512:
             self._put(_ZEROS[:padding])

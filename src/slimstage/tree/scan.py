@@ -24,12 +24,13 @@ def scan(root: str | int) -> Iterator[Entry]:
         yield entry
 
 
-def scan_at(root: str | int, *, whiteouts_first: bool = False) -> Iterator[tuple[Entry, int, str]]:
+def scan_at(root: str | int, *, for_packing: bool = False) -> Iterator[tuple[Entry, int, str]]:
     """As `scan`, with (entry, descriptor of its directory, its name there); the descriptor is valid until the next.
 
-    whiteouts_first: in each directory the whiteouts come before all else.
+    for_packing: in each directory the whiteouts come before all else, and files are without their xattrs, which cost
+    less to read from the open file.
     """
-    listing = _whiteouts_first if whiteouts_first else _listing
+    listing = _whiteouts_first if for_packing else _listing
     top = os.dup(root) if isinstance(root, int) else os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # One per directory being read: path with its slash, descriptor or -1, identity, what is left (last first).
     levels: list[tuple[str, int, tuple[int, int], list[tuple[str, os.stat_result]]]] = []
@@ -44,7 +45,7 @@ def scan_at(root: str | int, *, whiteouts_first: bool = False) -> Iterator[tuple
                 path = prefix + name
                 mode = status.st_mode
                 target, xattrs, is_opaque = "", NO_XATTRS, False
-                if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+                if stat.S_ISDIR(mode) or (stat.S_ISREG(mode) and not for_packing):
                     # Other kinds have no xattrs that are kept: the kernel refuses user.* and capabilities there.
                     xattrs, is_opaque = read_xattrs(link_path(fd, name))
                 elif stat.S_ISLNK(mode):

@@ -71,6 +71,14 @@ class UnionTree:
 
         ".." ends at the root. Raises ContextError on a symlink loop.
         """
+        above, _, name = path.rpartition("/")
+        # Known directories are resolved paths: a name in one of them needs no walk.
+        if (
+            self._directories.get(above)
+            and name not in ("", ".", "..")
+            and not (follows_last and (found := self._lookup(path)) is not None and stat.S_ISLNK(found.status.st_mode))
+        ):
+            return path
         todo = path.split("/")
         todo.reverse()
         done: list[str] = []

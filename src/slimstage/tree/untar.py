@@ -19,7 +19,7 @@ from slimstage.tree.header import BLOCK, EXTENSION_LIMIT_BYTES, Header, Segments
 from slimstage.tree.xattrs import is_kept, normalised
 
 READ_BYTES = 1 << 20
-_PATH_LIMIT_BYTES = 1 << 15
+_PATH_LIMIT_BYTES = 4096
 _EXTENSIONS_LIMIT = 64
 _XATTR = b"SCHILY.xattr."
 _NO_XATTRS: Mapping[str, bytes] = {}
