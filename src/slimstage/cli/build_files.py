@@ -1,0 +1,59 @@
+"""`--iidfile` and `--metadata-file`.
+
+Source: Docker's reference of `docker buildx build --metadata-file`; keys as buildx writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from slimstage.build.request import BuildResult
+from slimstage.errors import UsageError
+from slimstage.oci.reference import parse_reference
+
+
+def check_writable(path: str, flag: str) -> None:
+    """Raises UsageError before a long build rather than after it: the directory has to be there and writable."""
+    directory = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise UsageError(f'{flag}: "{path}" is a directory')
+    if not os.path.isdir(directory):
+        raise UsageError(f'{flag}: the directory "{directory}" is not there')
+    if not os.access(directory, os.W_OK):
+        raise UsageError(f'{flag}: the directory "{directory}" is not writable')
+
+
+def write_image_id(path: str, result: BuildResult) -> None:
+    """The image ID and nothing else, no newline, as Docker writes it."""
+    _write(path, result.image_id)
+
+
+def metadata(result: BuildResult) -> dict[str, object]:
+    """The metadata document: digests, names and the descriptor of what was built."""
+    found: dict[str, object] = {
+        "containerimage.config.digest": result.image_id,
+        "containerimage.digest": result.manifest_digest,
+    }
+    if result.tags:
+        found["image.name"] = ",".join(str(parse_reference(tag).with_default_tag()) for tag in result.tags)
+    return found
+
+
+def write_metadata(path: str, result: BuildResult) -> None:
+    _write(path, json.dumps(metadata(result), indent=2) + "\n")
+
+
+def _write(path: str, text: str) -> None:
+    """Whole or not at all: a reader that waits for the file never sees half of it."""
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        try:
+            os.unlink(temporary)
+        except OSError:
+            pass
+        raise UsageError(f'cannot write "{path}": {(error.strerror or "").lower()}') from error

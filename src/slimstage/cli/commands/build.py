@@ -1,0 +1,132 @@
+"""`slimstage build`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import Any
+
+from slimstage.build.request import BuildRequest, BuildResult
+from slimstage.cli.build_options import IGNORED, REFUSED, build_options, foreign_flags
+from slimstage.cli.build_request import make_request
+from slimstage.cli.outputs import check_outputs
+from slimstage.cli.program import Session
+from slimstage.cli.progress.choose import choose_kind, make_progress
+from slimstage.cli.settings import Settings, find_settings, read_settings
+from slimstage.cli.show import note, print_json
+from slimstage.cli.terminal import Paint, has_colour, is_terminal
+from slimstage.cli.values import one_of
+from slimstage.cli.verb import pass_session, verb
+from slimstage.errors import UsageError
+
+PLAN_FORMATS = ("text", "json", "dot", "mermaid")
+
+_EXAMPLES = """\
+slimstage build -t iris .                              build the Dockerfile here, name the image
+slimstage build --target test .                        stop at the stage "test"
+slimstage build --plan --format mermaid .              show the graph, build nothing
+slimstage build -o dist --target wheel .               write that stage's files to the directory dist
+slimstage build -o type=oci,dest=iris.tar -t iris:1 .  write an OCI archive
+slimstage build --secret id=token,src=token.txt .      a secret that no layer holds
+slimstage build --build-context python:3.11-slim='debian://bookworm?include=python3' .\
+"""
+
+
+@verb("build", examples=_EXAMPLES)
+@build_options
+@pass_session
+def command(session: Session, /, context: str | None, **given: Any) -> None:
+    """Build an image from a Dockerfile.
+
+    CONTEXT is a directory, a tar file, a git or http URL, or - for a tar or a Dockerfile on stdin. A slimstage.toml
+    beside the Dockerfile, or in the context, gives defaults for these options and names contexts.
+    """
+    _check_foreign(given)
+    if context is None:
+        raise UsageError("the context is missing", hint="to build what is here: slimstage build .")
+    settings = _settings(given["file"], context)
+    request = make_request(context, given, settings, os.environ)
+    if given["plan_format"] is not None or given["plan"]:
+        _print_plan(session, request, given)
+        return
+    is_quiet, as_json = given["quiet"], given["as_json"]
+    if is_quiet and as_json:
+        raise UsageError("--quiet and --json both print to stdout", hint="give one of them")
+    check_outputs(
+        request.outputs, stdout_is_terminal=is_terminal(sys.stdout), stdout_is_taken=is_quiet or as_json
+    )
+    _check_files(given)
+    progress_word = given["progress"]
+    if progress_word is None and "progress" in settings.build:
+        progress_word = settings.build["progress"].value
+    kind = choose_kind(progress_word, sys.stderr, is_quiet=is_quiet)
+    result = _build(session, request, kind)
+    _tell(session, result, given, shows_summary=kind in ("plain", "tty"))
+
+
+def _check_foreign(given: dict[str, Any]) -> None:
+    ignored, refused = foreign_flags(given)
+    if refused:
+        raise UsageError(f"{refused[0]} is not offered", code="unsupported-option", hint=REFUSED[refused[0]])
+    for flag in ignored:
+        note(f"note: {flag} changes nothing here: {IGNORED[flag]}")
+
+
+def _settings(dockerfile: str | None, context: str) -> Settings:
+    path = find_settings(dockerfile, context)
+    return read_settings(path) if path else Settings()
+
+
+def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) -> None:
+    from slimstage.build.builder import plan
+    from slimstage.plan.render import render_plan
+
+    chosen = one_of(given["plan_format"] or ("json" if given["as_json"] else "text"), PLAN_FORMATS, "--format")
+    if given["as_json"] and chosen != "json":
+        raise UsageError(f"--json and --format={chosen} ask for different things", hint="give one of them")
+    graph, cached = plan(request, session.store())
+    sys.stdout.write(render_plan(graph, cached, chosen).rstrip("\n") + "\n")
+
+
+def _check_files(given: dict[str, Any]) -> None:
+    from slimstage.cli.build_files import check_writable
+
+    for name, flag in (("iidfile", "--iidfile"), ("metadata_file", "--metadata-file")):
+        if given[name]:
+            check_writable(given[name], flag)
+
+
+def _build(session: Session, request: BuildRequest, kind: Any) -> BuildResult:
+    from slimstage.build.builder import build
+    from slimstage.cli.interrupts import cancelled_by_signals
+
+    cancel = threading.Event()
+    store = session.store()
+    progress = make_progress(kind, sys.stderr, session.colour)
+    try:
+        with cancelled_by_signals(cancel):
+            return build(request, store, progress, cancel)
+    finally:
+        progress.close()
+
+
+def _tell(session: Session, result: BuildResult, given: dict[str, Any], *, shows_summary: bool) -> None:
+    from slimstage.cli.build_files import write_image_id, write_metadata
+
+    if given["iidfile"]:
+        write_image_id(given["iidfile"], result)
+    if given["metadata_file"]:
+        write_metadata(given["metadata_file"], result)
+    if given["explain"]:
+        from slimstage.cli.summary import explain_text
+
+        note(explain_text(result))
+    if shows_summary:
+        from slimstage.cli.summary import summary_text
+
+        note(summary_text(result, Paint(has_colour(sys.stderr, session.colour))))
+    if given["as_json"]:
+        print_json(result)
+    elif given["quiet"]:
+        sys.stdout.write(result.image_id + "\n")

@@ -1,0 +1,42 @@
+"""`slimstage history`."""
+
+from __future__ import annotations
+
+import click
+
+from slimstage.cli.image_documents import history_rows
+from slimstage.cli.program import Session
+from slimstage.cli.show import print_json, print_table
+from slimstage.cli.units import size_text
+from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
+from slimstage.container.images import get_image
+
+_EXAMPLES = """\
+slimstage history iris               newest layer first
+slimstage history --no-trunc iris    with whole commands\
+"""
+_WIDEST = 60
+
+
+@verb("history", examples=_EXAMPLES)
+@click.argument("image", shell_complete=complete_images)
+@option("--no-trunc", is_flag=True, help="Show commands whole.")
+@json_option
+@pass_session
+def command(session: Session, image: str, no_trunc: bool, as_json: bool) -> None:
+    """Show an image's layers, newest first: when each was made, by what, and how large it is."""
+    store = session.store()
+    rows = history_rows(store, get_image(store, image))
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("CREATED", "SIZE", "CREATED BY"),
+        [(row["created"] or "-", size_text(row["size_bytes"]), _cut(row["created_by"], no_trunc)) for row in rows],
+        right=(1,),
+    )
+
+
+def _cut(text: str, no_trunc: bool) -> str:
+    line = " ".join(text.split())
+    return line if no_trunc or len(line) <= _WIDEST else line[: _WIDEST - 1] + "…"

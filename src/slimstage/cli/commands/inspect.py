@@ -1,0 +1,68 @@
+"""`slimstage inspect`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from slimstage.cli.image_documents import inspect_document
+from slimstage.cli.program import Session
+from slimstage.cli.show import note, plain, print_json
+from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
+from slimstage.container.images import get_image
+from slimstage.container.records import Containers
+from slimstage.diagnostics import Diagnostic, did_you_mean
+from slimstage.errors import FormatError, UsageError
+from slimstage.oci.reference import familiar
+
+_EXAMPLES = """\
+slimstage inspect iris              config, layers and names, as JSON
+slimstage inspect --verify iris     check digests, sizes and everything an image has to be
+slimstage inspect swift-pot         a container\
+"""
+
+
+@verb("inspect", examples=_EXAMPLES)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_images)
+@option("--verify", is_flag=True, help="Verify the images instead of showing them; status 1 when one is not valid.")
+@json_option
+@pass_session
+@click.pass_context
+def command(ctx: click.Context, session: Session, names: tuple[str, ...], verify: bool, as_json: bool) -> None:
+    """Show images or containers in detail, as one JSON array; images in the form of `docker image inspect`."""
+    if verify:
+        ctx.exit(0 if all([_verify(session, name) for name in names]) else 1)
+    print_json([_document(session, name) for name in names])
+
+
+def _document(session: Session, name: str) -> dict[str, Any]:
+    store = session.store()
+    image = store.images.find(name)
+    if image is not None:
+        return inspect_document(store, image)
+    containers = Containers(session.root_path())
+    record = containers.find(name)
+    if record is None:
+        known = [familiar(n) for i in store.images.list() for n in i.names] + [c.name for c in containers.list()]
+        raise UsageError(f'no image or container "{name}"', code="no-such-object", hint=did_you_mean(name, known))
+    document: dict[str, Any] = plain(record)
+    return document
+
+
+def _verify(session: Session, name: str) -> bool:
+    """Says what is wrong with the image, or that nothing is."""
+    from slimstage.cli.verifying import verify_image
+
+    store = session.store()
+    image = get_image(store, name)
+    faults: list[Diagnostic] = []
+    try:
+        verify_image(store, image)
+    except FormatError as error:
+        faults = list(error.diagnostics)
+    for fault in faults:
+        note(f"{name}: {fault}")
+    if not faults:
+        note(f"{name}: valid")
+    return not faults

@@ -1,0 +1,120 @@
+"""What is said at the end of a build: a table of its stages, and one line about the image."""
+
+from __future__ import annotations
+
+from slimstage.build.request import BuildResult, StageCopy, StageResult
+from slimstage.cli.show import table
+from slimstage.cli.terminal import Paint
+from slimstage.cli.units import duration_text, short_digest, size_text
+from slimstage.diagnostics import shown
+from slimstage.oci.reference import familiar
+
+_MOST_PATHS = 3
+
+
+def summary_text(result: BuildResult, paint: Paint) -> str:
+    """The stages, the image, the outputs; for people, on stderr."""
+    parts = []
+    if len(result.stages) > 1:
+        parts.append(stage_table(result))
+    parts.append(paint(image_line(result), "bold"))
+    parts += [f"wrote {output_text}" for output_text in _outputs(result)]
+    return "\n".join(parts)
+
+
+def stage_table(result: BuildResult) -> str:
+    """A line for each stage: built, cached or skipped, its size, what it took from which other stage."""
+    rows = [
+        (
+            stage.name,
+            stage.status,
+            "-" if stage.status == "skipped" else size_text(stage.size_bytes),
+            "; ".join(_copy_text(copy) for copy in stage.copied_from) or (stage.why if stage.status == "skipped" else ""),
+        )
+        for stage in result.stages
+    ]
+    return table(("STAGE", "STATUS", "SIZE", "COPIED FROM OTHER STAGES"), rows, right=(2,))
+
+
+def _copy_text(copy: StageCopy) -> str:
+    paths = " ".join(copy.paths[:_MOST_PATHS]) + (" …" if len(copy.paths) > _MOST_PATHS else "")
+    return f"{copy.source}: {paths} ({size_text(copy.size_bytes)})"
+
+
+def image_line(result: BuildResult) -> str:
+    """`iris:latest is 182 MB in 4 layers (sha256:…); 1.2 GB stayed behind in 2 earlier stages; 12.3s`."""
+    names = ", ".join(familiar(tag) for tag in result.tags)
+    image = short_digest(result.image_id)
+    head = f"{shown(names)} ({image})" if names else f"image {image}"
+    count = len(result.layers)
+    sizes = f"{size_text(result.size_bytes, ' ')} in {count} {'layer' if count == 1 else 'layers'}"
+    if result.compressed_bytes is not None:
+        sizes += f", {size_text(result.compressed_bytes, ' ')} compressed"
+    behind, stages = stayed_behind(result)
+    left = ""
+    if behind > 0:
+        left = f"; {size_text(behind, ' ')} stayed behind in {stages} earlier {'stage' if stages == 1 else 'stages'}"
+    return f"{head} is {sizes}{left}; {duration_text(result.duration_s)}"
+
+
+def stayed_behind(result: BuildResult) -> tuple[int, int]:
+    """(bytes, stages): what the stages that the image does not stand on made for themselves and did not hand on.
+
+    A stage's own bytes are those of its steps' layers; its base, which the image may share, is not counted.
+    """
+    steps: dict[str, int] = {}
+    for step in result.steps:
+        if not step.instruction.upper().startswith("FROM "):
+            steps[step.stage] = steps.get(step.stage, 0) + step.layer_bytes
+    target = _target(result)
+    standing_on = _ancestors(result, target)
+    taken = sum(copy.size_bytes for stage in result.stages if stage.name in standing_on for copy in stage.copied_from
+                if copy.source in steps and copy.source not in standing_on)  # fmt: skip
+    others = [stage for stage in result.stages if stage.status != "skipped" and stage.name not in standing_on]
+    own = sum(steps.get(stage.name, 0) for stage in others)
+    return max(0, own - taken), sum(steps.get(stage.name, 0) > 0 for stage in others)
+
+
+def _target(result: BuildResult) -> StageResult | None:
+    """The stage that became the image: the last one that was not skipped, stages being in file order."""
+    return next((stage for stage in reversed(result.stages) if stage.status != "skipped"), None)
+
+
+def _ancestors(result: BuildResult, target: StageResult | None) -> set[str]:
+    """The target and the stages below it (FROM one another)."""
+    if target is None:
+        return set()
+    by_name = {stage.name.lower(): stage for stage in result.stages}
+    bases = {
+        step.stage: step.instruction.split()[1:]
+        for step in result.steps
+        if step.instruction.upper().startswith("FROM ")
+    }
+    found, current = {target.name}, target.name
+    while True:
+        words = [word for word in bases.get(current, []) if not word.startswith("--")]
+        below = by_name.get(words[0].lower()) if words else None
+        if below is None or below.name in found:
+            return found
+        found.add(below.name)
+        current = below.name
+
+
+def _outputs(result: BuildResult) -> list[str]:
+    return [
+        f"{output.type} {shown(output.destination)}" + (f" ({short_digest(output.digest)})" if output.digest else "")
+        for output in result.outputs
+        if output.destination not in (None, "-") and output.destination is not None
+    ]
+
+
+def explain_text(result: BuildResult) -> str:
+    """`--explain`: each step that ran and what changed since the last time; then how many were cached."""
+    ran = [step for step in result.steps if step.status == "run"]
+    lines = []
+    for step in ran:
+        lines.append(f"{shown(step.stage)}, line {step.line}: {shown(step.instruction)}")
+        lines.append(f"  {duration_text(step.duration_s)}, because {shown(step.why) or 'it had not run before'}")
+    cached = len(result.steps) - len(ran)
+    lines.append(f"{len(ran)} {'step' if len(ran) == 1 else 'steps'} ran, {cached} cached")
+    return "\n".join(lines)
