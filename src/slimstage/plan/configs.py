@@ -22,8 +22,8 @@ from slimstage.plan import paths
 from slimstage.plan.scope import DEFAULT_PATH
 
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
-_SHELLS = {"windows": ("cmd", "/S", "/C")}
-_UNIX_SHELL = ("/bin/sh", "-c")
+_SHELLS: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
+_UNIX_SHELL: tuple[str, ...] = ("/bin/sh", "-c")
 
 
 @dataclass(slots=True)
@@ -99,7 +99,8 @@ class ConfigDraft:
         """What runs: the exec form as it is, the shell form behind SHELL."""
         if command.form == "exec":
             return command.words
-        return (*(self.shell or _SHELLS.get(self.image.os, _UNIX_SHELL)), " ".join(command.words))
+        shell = self.shell or _SHELLS.get(self.image.os, _UNIX_SHELL)
+        return (*shell, " ".join(command.words))
 
     def set_cmd(self, argv: tuple[str, ...]) -> None:
         self.cmd, self.has_own_cmd, self.args_escaped = argv, True, True

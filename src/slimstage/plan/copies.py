@@ -16,7 +16,7 @@ from slimstage.dockerfile.instructions import Add, Copy, Heredoc
 from slimstage.errors import FormatError, PlanError
 from slimstage.plan import history, paths
 from slimstage.plan.configs import check_user
-from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref
+from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
 from slimstage.plan.scope import Expander
 
@@ -165,7 +165,7 @@ def _sources(instruction: Copy | Add, expand: Callable[[str], str]) -> _Sources:
     is_known_git = isinstance(instruction, Add) and instruction.keep_git_dir is not None
     for word in instruction.sources:
         text = expand(word)
-        found.words.append(text)
+        found.words.append(without_credentials(text))
         try:
             git = parse_git_ref(text, is_known_git=is_known_git)
         except PlanError as error:

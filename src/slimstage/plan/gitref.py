@@ -85,6 +85,15 @@ def parse_git_ref(text: str, *, is_known_git: bool = False) -> GitRef | None:
     return None
 
 
+def without_credentials(url: str) -> str:
+    """The URL as it may be shown and stored: of http(s) all before the `@` is hidden, of others the password.
+
+    A token stands in either place. Source: CVE-2023-26054.
+    """
+    url = re.sub(r"(?i)\A(https?://)[^/?#]*@", r"\1xxxxx@", url)
+    return re.sub(r"(?i)\A((?:ssh|git)://[^/?#@:]*):[^/?#]*@", r"\1:xxxxx@", url)
+
+
 def check_git_ref(ref: GitRef) -> None:
     """Refuses what git could take for an option or another program, and a subdirectory that leaves the repository.
 
@@ -154,19 +163,19 @@ def _with_query(ref: GitRef, query: str | None) -> GitRef:
     if (mtime := values.get("mtime")) and mtime not in _MTIMES:
         raise _bad(f'invalid mtime value "{mtime[:80]}"', hint="it is checkout or commit")
     checksum = values.get("checksum") or values.get("commit")
-    name = _joined("ref", ref.ref, values.get("ref"))
+    wanted = _joined("ref", ref.ref, values.get("ref"))
     if tag := values.get("tag"):
-        name = _joined("ref", name, tag if tag.startswith("refs/tags/") else f"refs/tags/{tag}")
+        wanted = _joined("ref", wanted, tag if tag.startswith("refs/tags/") else f"refs/tags/{tag}")
     if branch := values.get("branch"):
         if tag:
             raise _bad("branch conflicts with tag")
-        name = _joined("ref", name, branch if branch.startswith("refs/heads/") else f"refs/heads/{branch}")
+        wanted = _joined("ref", wanted, branch if branch.startswith("refs/heads/") else f"refs/heads/{branch}")
     by_commit = _switch("fetch-by-commit", values) or False
     if by_commit and not checksum:
         raise _bad("fetch-by-commit needs a checksum", hint="add checksum=COMMIT to the query")
     return replace(
         ref,
-        ref=name or (None if by_commit else checksum),
+        ref=wanted or (None if by_commit else checksum),
         subdir=_joined("subdir", ref.subdir, values.get("subdir")),
         checksum=checksum,
         keep_git_dir=_switch("keep-git-dir", values),

@@ -139,6 +139,7 @@ class _Lowering:
             platform = below.platform
             state.config = ConfigDraft.of(below.state.config.frozen())
             state.scope = below.state.scope
+            self._expander.entries(len(below.state.history) + len(below.state.scope.env), from_.span)
             state.history = list(below.state.history)
             base, base_history, base_layers = below.plan.last, below.plan.base_history, below.plan.base_layers
         elif isinstance(source, ImageSource):

@@ -25,6 +25,9 @@ PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"
 LARGEST_PLAN = 64 * 1024 * 1024
 """Characters that all expansions of one Dockerfile may give together."""
 
+_ENTRY = 64
+"""Characters that one entry of an environment or history counts for."""
+
 LARGEST_ENVIRONMENT = 2 * 1024 * 1024
 """Characters of names and values that one stage may hold in ENV and ARG. Linux starts no program with more."""
 
@@ -63,16 +66,23 @@ class Expander:
             error.at(span)
             raise
 
+    def entries(self, count: int, span: Span) -> None:
+        """Count entries of an environment or history that are held once more. Raises PlanError when it is too much."""
+        self._spend(count * _ENTRY, span)
+
     def _counted(self, text: str, span: Span) -> str:
-        self._left -= len(text)
+        self._spend(len(text), span)
+        return text
+
+    def _spend(self, characters: int, span: Span) -> None:
+        self._left -= characters
         if self._left < 0:
             raise PlanError(
-                f"the expanded values of this file are larger than {LARGEST_PLAN} characters",
+                f"the values of this file are larger than {LARGEST_PLAN} characters when all are expanded",
                 code="expansion-too-large",
                 span=span,
                 hint="a variable that holds itself several times doubles with every line",
             )
-        return text
 
 
 def automatic_args(request: PlanRequest, target_name: str | None) -> dict[str, str]:
@@ -133,6 +143,8 @@ class Scope:
     env: dict[str, str] = field(default_factory=dict)
     args: dict[str, str | None] = field(default_factory=dict)
     size: int = 0
+    _pairs: tuple[tuple[str, str], ...] | None = None
+    """`env` as RUN steps hold it; None after a change, so that steps between two changes share one."""
 
     def child(self, image_env: Iterable[tuple[str, str]]) -> Scope:
         """The scope of a stage that stands on this one: arguments stay visible, ENV of the image wins over them."""
@@ -154,6 +166,14 @@ class Scope:
                 hint="a variable that holds itself several times doubles with every line",
             )
         self.env[name] = value
+        self._pairs = None
+
+    def pairs(self, expander: Expander, span: Span) -> tuple[tuple[str, str], ...]:
+        """The environment in order, each as (name, value)."""
+        if self._pairs is None:
+            expander.entries(len(self.env), span)
+            self._pairs = tuple(self.env.items())
+        return self._pairs
 
     def declare(self, instruction: Arg, shared: Mapping[str, str], given: Mapping[str, str], expander: Expander) -> str:
         """Take in an ARG. Returns its history text.

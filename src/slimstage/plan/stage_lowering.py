@@ -153,7 +153,7 @@ class StageReader:
             end_line=span.end_line,
             title=history.title("RUN " + _without_keyword(instruction.text) + summary(instruction.heredocs)),
             argv=command.argv,
-            env=tuple(state.scope.env.items()),
+            env=state.scope.pairs(self._around.expander, span),
             cwd=working_dir,
             user=state.config.user,
             mounts=mounts,
