@@ -1,0 +1,97 @@
+"""The digest of a selection: what decides whether a COPY gives the same layer as before.
+
+Names, kinds, modes, owners as they will be written, xattrs, link targets and contents; never times. Contents come from a
+memory of files that were read before, and are read only where it does not know them.
+Source: dockerfile.md §4 (64, 66); design.md "The context is never re-read without cause".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+from slimstage.context.birth import birth_ns
+from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.select import Selection
+from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
+from slimstage.digest import Digest
+from slimstage.errors import ContextError
+from slimstage.tree.entry import Entry
+
+BLOCK = 1 << 20
+VERSION = b"selection-1"
+
+
+def selection_digest(
+    selection: Selection, tree: SourceTree, memory: DigestMemory, *, keeps_owners: bool = False
+) -> Digest:
+    """The digest of all that a COPY would write from this selection, but its destination.
+
+    keeps_owners: the files' own ids are written (from a stage or image, without --chown).
+    Raises ContextError when a file changes while it is read, or cannot be.
+    """
+    state = hashlib.sha256(VERSION)
+    for picked in selection:
+        if not picked.is_dir:
+            _feed(state, "f", picked.name, picked.entry, _content(picked.entry, tree, memory), keeps_owners)
+            continue
+        state.update(b"D\0")
+        for path, entry in picked.below:
+            tag = "p" if path in picked.passing else "b"
+            _feed(state, tag, path, entry, _content(entry, tree, memory), keeps_owners)
+    return Digest("sha256:" + state.hexdigest())
+
+
+def _feed(state: hashlib._Hash, tag: str, path: str, entry: Entry, content: str, keeps_owners: bool) -> None:
+    owner = f"{entry.uid}:{entry.gid}" if keeps_owners else ""
+    more = entry.target or (f"{entry.rdev[0]}:{entry.rdev[1]}" if entry.rdev != (0, 0) else "")
+    mode = "" if entry.kind == "symlink" else f"{entry.mode:o}"
+    state.update(os.fsencode(f"{tag}\0{path}\0{entry.kind}\0{mode}\0{owner}\0{content}\0{more}\0{len(entry.xattrs)}\0"))
+    for name, value in entry.xattrs.items() if entry.xattrs else ():
+        state.update(b"%s\0%d\0%s" % (os.fsencode(name), len(value), value))
+
+
+def _content(entry: Entry, tree: SourceTree, memory: DigestMemory) -> str:
+    if entry.kind != "file" or not entry.size:
+        return ""
+    if isinstance(entry, ContextEntry):
+        identity: FileIdentity | None = entry.file_identity
+        known = memory.recall(entry.file_identity)
+        if known is not None:
+            return known
+    fd = tree.open(entry.path)
+    try:
+        if not isinstance(entry, ContextEntry):
+            identity = layer_identity(entry, fd)
+            known = memory.recall(identity) if identity else None
+            if known is not None:
+                return known
+        check_unchanged(entry, fd, tree)
+        state = hashlib.sha256()
+        while block := os.read(fd, BLOCK):
+            state.update(block)
+        check_unchanged(entry, fd, tree)
+    finally:
+        os.close(fd)
+    digest = Digest("sha256:" + state.hexdigest())
+    if identity is not None:
+        memory.remember(identity, digest)
+    return digest
+
+
+def layer_identity(entry: Entry, fd: int) -> FileIdentity | None:
+    """The identity of an open file of an immutable layer; None where the filesystem knows no birth times."""
+    born = birth_ns(fd)
+    return FileIdentity(*entry.identity, entry.size, entry.mtime_ns, -born) if born else None
+
+
+def check_unchanged(entry: Entry, fd: int, tree: SourceTree) -> None:
+    """Raises ContextError unless the open file is still the one that the walk saw."""
+    status = os.fstat(fd)
+    same = (status.st_dev, status.st_ino) == entry.identity and status.st_size == entry.size
+    if not same or status.st_mtime_ns != entry.mtime_ns:
+        raise tree.changed(entry.path) if isinstance(tree, LocalContext) else _changed(entry)
+
+
+def _changed(entry: Entry) -> ContextError:
+    return ContextError(f'"{entry.path}" changes while it is read', code="context-changes")

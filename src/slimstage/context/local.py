@@ -1,0 +1,350 @@
+"""A directory on this machine as a context: opened once, by descriptor, and seen through its ignore file.
+
+What the ignore file excludes is not there: a lookup finds nothing, a walk does not descend where nothing can come back.
+Nothing is read before a COPY asks for it, nothing outside the directory is ever opened, whatever symlinks say.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from slimstage.context.patterns import Matched, Pattern, PatternMatcher
+from slimstage.context.tree import FileIdentity
+from slimstage.errors import ContextError
+from slimstage.tree.entry import Entry, Kind
+from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
+
+KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "dir",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "char",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_NOT_COPIED = ("trusted.overlay.", "user.overlay.", "security.selinux", "system.")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEntry(Entry):
+    """`ctime_ns` tells, with the rest, whether the file is still the one that was digested."""
+
+    ctime_ns: int = 0
+
+    @property
+    def file_identity(self) -> FileIdentity:
+        return FileIdentity(*self.identity, self.size, self.mtime_ns, self.ctime_ns)
+
+
+class LocalContext:
+    """A directory as a source of files. Safe for threads. Closing it closes its descriptors.
+
+    name: as shown to people ("the build context", `context "models"`). path: where it lies, as the user gave it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, name: str = "the build context") -> None:
+        """Raises ContextError when `path` is no directory that can be read."""
+        self.path, self.name = os.fspath(path), name
+        try:
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise cannot_open(self.path, name, error) from error
+        self.ignored: PatternMatcher | None = None
+        self._lock = threading.Lock()
+        self._held: dict[int, tuple[str, int]] = {}
+
+    def ignore(self, ignored: PatternMatcher | None) -> Self:
+        """This context, without what the patterns keep out."""
+        self.ignored = ignored if ignored is not None and ignored.patterns else None
+        return self
+
+    # Lookups --------------------------------------------------------------------------------------------------
+
+    def resolve(self, path: str, *, follows_last: bool = True) -> str:
+        """The path without symlinks, inside this directory; what does not exist stays. Raises ContextError on a loop."""
+        todo = _names(path)
+        done: list[str] = []
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name == "..":
+                del done[-1:]
+                continue
+            here = "/".join([*done, name])
+            target = self._readlink(here) if todo or follows_last else None
+            if target is None:
+                done.append(name)
+                continue
+            links += 1
+            if links > MAX_SYMLINKS:
+                raise ContextError(f'"{path}" leads through too many symlinks in {self.name}', code="symlink-loop")
+            if target.startswith("/"):
+                done.clear()
+            todo += _names(target)
+        return "/".join(done)
+
+    def lstat(self, path: str) -> Entry | None:
+        """What the path is, symlinks before its last component followed inside; None when missing or ignored."""
+        resolved = self.resolve(path, follows_last=False)
+        entry = self._entry(resolved)
+        if entry is None or not resolved or self.ignored is None:
+            return entry
+        if self.ignored.matches(resolved) and not (entry.kind == "dir" and self._comes_back(entry)):
+            return None
+        return entry
+
+    def kept_out(self, path: str) -> Pattern | None:
+        """The pattern that keeps an existing path out of this context; None when there is none such."""
+        if self.ignored is None:
+            return None
+        resolved = self.resolve(path)
+        pattern = self.ignored.deciding(resolved) if resolved and self._entry(resolved) is not None else None
+        return pattern if pattern is not None and not pattern.is_exclusion else None
+
+    def names(self, path: str) -> list[str]:
+        """Names in a directory at a resolved path, without what is ignored, sorted by bytes."""
+        prefix = f"{path}/" if path else ""
+        with self._directory(path) as opened, os.scandir(opened.fd) as found:
+            names = [each.name for each in found]
+        if self.ignored is not None:
+            names = [name for name in names if self.lstat(prefix + name) is not None]
+        return sorted(names, key=os.fsencode)
+
+    def walk(self, path: str) -> Iterator[Entry]:
+        """All below a resolved directory that is not ignored, directories first, sorted by bytes; not itself."""
+        found: list[Entry] = []
+        state = self.ignored.match_below(path)[1] if self.ignored is not None and path else None
+        with self._directory(path) as opened:
+            self._scan(opened.fd, f"{path}/" if path else "", state, found)
+        return iter(found)
+
+    def open(self, path: str) -> int:
+        """A descriptor of the regular file at a resolved path: opened once, no symlink followed. Raises ContextError."""
+        parent, _, name = path.rpartition("/")
+        try:
+            return os.open(name, _READ_FILE, dir_fd=self._parent(parent))
+        except OSError as error:
+            self._forget()
+            raise self.changed(path, error) from error
+
+    def read(self, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
+        """A small file, symlinks followed inside, ignored or not; None when there is none. Raises ContextError."""
+        resolved = self.resolve(path)
+        try:
+            fd = open_real(self._fd, resolved, _READ_FILE)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
+                return None
+            raise cannot_open(path, self.name, error) from error
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            data = file.read(limit_bytes + 1)
+        if len(data) > limit_bytes:
+            raise ContextError(f'"{path}" is larger than {limit_bytes} bytes', code="file-too-large")
+        return data
+
+    def changed(self, path: str, error: OSError | None = None) -> ContextError:
+        """The error for a file that is not any more what the walk saw."""
+        if error is not None and error.errno in (errno.EACCES, errno.EPERM):
+            return ContextError(f'"{path}" in {self.name} cannot be read: {error.strerror}', code="context-unreadable")
+        return ContextError(
+            f'"{path}" changes while it is read',
+            code="context-changes",
+            hint="stop what writes to it, or keep it out with .dockerignore",
+        )
+
+    # Descriptors ----------------------------------------------------------------------------------------------
+
+    def _directory(self, path: str) -> _Opened:
+        try:
+            return _Opened(open_real(self._fd, path or ".", DIRECTORY))
+        except OSError as error:
+            raise self.changed(path or ".", error) from error
+
+    def _parent(self, path: str) -> int:
+        """A descriptor of a directory, kept per thread: files of one directory are opened one after another."""
+        thread = threading.get_ident()
+        held = self._held.get(thread)
+        if held is not None and held[0] == path:
+            return held[1]
+        fd = open_real(self._fd, path or ".", DIRECTORY)
+        with self._lock:
+            previous = self._held.get(thread)
+            self._held[thread] = (path, fd)
+        if previous is not None:
+            os.close(previous[1])
+        return fd
+
+    def _forget(self) -> None:
+        with self._lock:
+            held = self._held.pop(threading.get_ident(), None)
+        if held is not None:
+            os.close(held[1])
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            held, self._held = self._held, {}
+        for _, fd in held.values():
+            os.close(fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Entries --------------------------------------------------------------------------------------------------
+
+    def _readlink(self, path: str) -> str | None:
+        parent, _, name = path.rpartition("/")
+        try:
+            if not parent:
+                return os.readlink(name, dir_fd=self._fd)
+            with _Opened(open_real(self._fd, parent, DIRECTORY)) as opened:
+                return os.readlink(name, dir_fd=opened.fd)
+        except OSError:
+            return None
+
+    def _entry(self, path: str) -> Entry | None:
+        parent, _, name = path.rpartition("/")
+        try:
+            with _Opened(open_real(self._fd, parent or ".", DIRECTORY)) as opened:
+                status = os.stat(name or ".", dir_fd=opened.fd, follow_symlinks=False)
+                return _entry_of(opened.fd, name or ".", path, status)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                return None
+            raise cannot_open(path, self.name, error) from error
+
+    def _comes_back(self, directory: Entry) -> bool:
+        """Whether an ignored directory holds something that the ignore file takes back in."""
+        may = self.ignored is not None and self.ignored.may_let_in_below(directory.path)
+        return may and next(self.walk(directory.path), None) is not None
+
+    def _scan(self, fd: int, prefix: str, above: Matched | None, found: list[Entry]) -> None:
+        try:
+            with os.scandir(fd) as listing:
+                children = sorted(listing, key=_by_bytes)
+        except OSError as error:
+            raise self.changed(prefix, error) from error
+        ignored = self.ignored
+        for child in children:
+            path = prefix + child.name
+            is_out, below = (False, None) if ignored is None else ignored.match_below(path, above)
+            if is_out and not (ignored and child.is_dir(follow_symlinks=False) and ignored.may_let_in_below(path)):
+                continue
+            try:
+                status = os.stat(child.name, dir_fd=fd, follow_symlinks=False)
+                entry = _entry_of(fd, child.name, path, status)
+            except OSError as error:
+                raise self.changed(path, error) from error
+            if entry.kind != "dir":
+                if not is_out:
+                    found.append(entry)
+                continue
+            mark = len(found)
+            found.append(entry)
+            try:
+                inner = os.open(child.name, DIRECTORY, dir_fd=fd)
+            except OSError as error:
+                raise self.changed(path, error) from error
+            with _Opened(inner):
+                self._scan(inner, path + "/", below, found)
+            if is_out and len(found) == mark + 1:
+                found.pop()
+
+
+class _Opened:
+    """Closes a descriptor on leaving."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> _Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.fd)
+
+
+def cannot_open(path: str, name: str, error: OSError) -> ContextError:
+    """The error for a context, or something in it, that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return ContextError(f'there is no directory "{path}" for {name}', code="context-missing")
+    if isinstance(error, NotADirectoryError):
+        return ContextError(
+            f'"{path}" is a file, {name} has to be a directory',
+            code="context-is-file",
+            hint="name the directory that holds it, and the Dockerfile with -f",
+        )
+    return ContextError(f'"{path}" cannot be opened for {name}: {error.strerror}', code="context-unreadable")
+
+
+def read_xattrs(place: str | int) -> dict[str, bytes]:
+    """The extended attributes that a copy keeps: without overlay's own, SELinux labels and what the kernel derives."""
+    try:
+        names = os.listxattr(place) if isinstance(place, int) else os.listxattr(place, follow_symlinks=False)
+    except OSError:
+        return {}
+    if not names:
+        return {}
+    found = {}
+    for name in sorted(names):
+        if not name.startswith(_NOT_COPIED):
+            try:
+                found[name] = (
+                    os.getxattr(place, name)
+                    if isinstance(place, int)
+                    else os.getxattr(place, name, follow_symlinks=False)
+                )
+            except OSError:
+                continue
+    return found
+
+
+def _by_bytes(entry: os.DirEntry[str]) -> bytes:
+    return os.fsencode(entry.name)
+
+
+def _names(path: str) -> list[str]:
+    """The components, last first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _entry_of(fd: int, name: str, path: str, status: os.stat_result) -> ContextEntry:
+    mode = status.st_mode
+    kind = KINDS[stat.S_IFMT(mode)]
+    is_device = kind in ("char", "block")
+    return ContextEntry(
+        path=path,
+        kind=kind,
+        mode=stat.S_IMODE(mode),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        size=status.st_size if kind == "file" else 0,
+        mtime_ns=status.st_mtime_ns,
+        target=os.readlink(name, dir_fd=fd) if kind == "symlink" else "",
+        rdev=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
+        xattrs={} if kind == "symlink" else read_xattrs(link_path(fd, name)),
+        identity=(status.st_dev, status.st_ino),
+        nlink=status.st_nlink,
+        ctime_ns=status.st_ctime_ns,
+    )
