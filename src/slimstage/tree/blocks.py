@@ -53,17 +53,18 @@ def pack_layer(
     out: BinaryIO | None = None,
     threads: int | None = None,
     clamp_s: int | None = None,
+    clamps_all: bool = False,
     progress: Callable[[int], object] | None = None,
 ) -> PackedLayer:
     """Packs a layer directory into `out` (flushed by nobody, closed by the caller) and says what it has become.
 
     out: None digests only; with "uncompressed" that costs no more than reading and one sha256.
     level: None chooses for each block by what is in it. threads: those that compress; the bytes never depend on it.
-    clamp_s: see `pack`. progress: called with the bytes of tar done so far, from another thread.
+    clamp_s, clamps_all: see `pack`. progress: called with the bytes of tar done so far, from another thread.
     Raises UsageError for a bad level, StoreError when a file changes meanwhile, OSError of reading and writing.
     """
     with _Pipeline(encoder(compression, level), out, threads, progress, compression == "uncompressed") as line:
-        packed = pack_into(layer_path, line, clamp_s=clamp_s)
+        packed = pack_into(layer_path, line, clamp_s=clamp_s, clamps_all=clamps_all)
         diff_id, blob_digest, blob_size = line.end()
     return PackedLayer(
         diff_id,

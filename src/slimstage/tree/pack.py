@@ -62,18 +62,20 @@ class Blocks(Protocol):
         ...
 
 
-def pack(layer_path: str, sink: Callable[[memoryview], object], *, clamp_s: int | None = None) -> PackResult:
+def pack(
+    layer_path: str, sink: Callable[[memoryview], object], *, clamp_s: int | None = None, clamps_all: bool = False
+) -> PackResult:
     """Packs a layer directory and hands the tar to `sink` in pieces, each valid during the call only.
 
-    clamp_s: later modification times become this one (SOURCE_DATE_EPOCH); earlier ones stay.
+    clamp_s: later modification times become this one (SOURCE_DATE_EPOCH); earlier ones stay, unless clamps_all.
     Raises StoreError when a file changes meanwhile, OSError.
     """
-    return pack_into(layer_path, _Sink(sink), clamp_s=clamp_s)
+    return pack_into(layer_path, _Sink(sink), clamp_s=clamp_s, clamps_all=clamps_all)
 
 
-def pack_into(layer_path: str, blocks: Blocks, *, clamp_s: int | None = None) -> PackResult:
+def pack_into(layer_path: str, blocks: Blocks, *, clamp_s: int | None = None, clamps_all: bool = False) -> PackResult:
     """As `pack`, for a taker that works on whole blocks."""
-    return _Packer(blocks, clamp_s).run(layer_path)
+    return _Packer(blocks, clamp_s, clamps_all).run(layer_path)
 
 
 class _Sink:
@@ -89,9 +91,9 @@ class _Sink:
 
 
 class _Packer:
-    def __init__(self, blocks: Blocks, clamp_s: int | None) -> None:
+    def __init__(self, blocks: Blocks, clamp_s: int | None, clamps_all: bool) -> None:
         self._blocks = blocks
-        self._clamp_s = clamp_s
+        self._clamp_s, self._clamps_all = clamp_s, clamps_all
         self._block = blocks.first()
         self._room = len(self._block)
         self._used = 0
@@ -156,7 +158,7 @@ class _Packer:
         xattrs: Mapping[str, bytes] | None = None,
     ) -> None:
         mtime_s = entry.mtime_ns // 1_000_000_000
-        if self._clamp_s is not None and mtime_s > self._clamp_s:
+        if self._clamp_s is not None and (self._clamps_all or mtime_s > self._clamp_s):
             mtime_s = self._clamp_s
         if xattrs is None:
             xattrs = entry.xattrs

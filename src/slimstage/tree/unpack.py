@@ -24,8 +24,8 @@ from slimstage.tree.decompress import decompressed
 from slimstage.tree.entry import Entry
 from slimstage.tree.pack import OPAQUE, WHITEOUT
 from slimstage.tree.paths import MAX_SYMLINKS
-from slimstage.tree.untar import READ_BYTES, Readable, TarMember, TarReader
 from slimstage.tree.union import UnionTree
+from slimstage.tree.untar import READ_BYTES, Readable, TarMember, TarReader
 from slimstage.tree.writer import TreeWriter, is_whiteout
 
 _AUFS = ".wh..wh."
