@@ -1,0 +1,247 @@
+"""Pruning: what nothing needs any more is removed; what an image, a container or a running build needs stays.
+
+Mark and sweep under the exclusive collect lock (see session.py). What goes is renamed into this process' own temporary
+directory while the lock is held, which takes moments, and deleted after it is let go. Deleting goes down by directory
+descriptors from there: it follows no symlink, leaves no mount and never works outside the store.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from slimstage.digest import Digest
+from slimstage.errors import FormatError
+from slimstage.oci.document import LIMIT_BYTES
+from slimstage.oci.manifest import Manifest, parse_document
+from slimstage.store.caches import CacheSlot
+from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
+from slimstage.store.images import StoredImage
+from slimstage.store.session import dead_sessions, leased, sweep
+from slimstage.store.snapshots import LayerId, tree_bytes
+from slimstage.store.store import Store
+
+Kind: TypeAlias = Literal["image", "record", "layer", "blob", "cache", "temporary"]
+KINDS: frozenset[Kind] = frozenset({"image", "record", "layer", "blob", "cache", "temporary"})
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """One thing that went: `name` as its kind names it; `size_bytes` on disk, 0 for a record."""
+
+    kind: Kind
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PruneReport:
+    removed: tuple[Removed, ...]
+    bytes: int
+    """That the disk got back."""
+    kept_in_use: int = 0
+    """Layers and blobs that only running builds kept."""
+
+
+@dataclass(slots=True)
+class _Plan:
+    images: list[StoredImage] = field(default_factory=list)
+    records: list[str] = field(default_factory=list)
+    layers: list[LayerId] = field(default_factory=list)
+    blobs: list[Digest] = field(default_factory=list)
+    kept_in_use: int = 0
+
+
+def prune(
+    store: Store,
+    older_than_s: float | None = None,
+    keep_bytes: int | None = None,
+    all_: bool = False,
+    filters: Iterable[Kind] | None = None,
+) -> PruneReport:
+    """Removes what nothing needs: images without a name, layers and blobs of neither image, container nor cached step,
+    and what dead processes left.
+
+    older_than_s: cached steps, cache mounts and unnamed images that were not used for so many seconds go, too; younger
+    unnamed images stay. keep_bytes: cached steps and cache mounts go, the longest unused first, until the store is no
+    larger. all_: every cached step and every cache mount goes. filters: only these kinds of things are looked at.
+    Named images, containers and whatever a running process uses are never touched. Raises StoreError.
+    """
+    kinds = KINDS if filters is None else frozenset(filters)
+    collector = _Collector(store, kinds, older_than_s, all_)
+    with guarded("prune the store"):
+        removed = collector.run(keep_bytes)
+    return PruneReport(tuple(removed), sum(thing.size_bytes for thing in removed), collector.kept_in_use)
+
+
+def store_bytes(store: Store) -> int:
+    """Bytes of all layers, blobs and cache mounts."""
+    with guarded("measure the store"):
+        total = sum(_layer_bytes(store, layer) for layer in store.snapshots.list())
+        total += sum(size for _, size in store.blobs.list())
+        return total + sum(tree_bytes(slot.path) for slot in store.caches.list())
+
+
+class _Collector:
+    def __init__(self, store: Store, kinds: frozenset[Kind], older_than_s: float | None, all_: bool) -> None:
+        self._store, self._kinds, self._all = store, kinds, all_
+        self._older_than_s = older_than_s
+        self._now = time.time()
+        self.kept_in_use = 0
+
+    def run(self, keep_bytes: int | None) -> list[Removed]:
+        removed: list[Removed] = []
+        if "temporary" in self._kinds:
+            removed += self._temporary()
+        if "cache" in self._kinds:
+            removed += self._caches(self._old_caches())
+        removed += self._sweep(self._old_records())
+        if keep_bytes is not None:
+            removed += self._shrink(keep_bytes)
+        return removed
+
+    def _temporary(self) -> list[Removed]:
+        root = str(self._store.root)
+        return [Removed("temporary", name, sweep(root, [name])) for name in list(dead_sessions(root))]
+
+    def _is_old(self, used_s: float) -> bool:
+        return self._older_than_s is not None and used_s <= self._now - self._older_than_s
+
+    def _old_caches(self) -> list[CacheSlot]:
+        return [slot for slot in self._store.caches.list() if self._all or self._is_old(slot.used_s)]
+
+    def _caches(self, slots: Iterable[CacheSlot]) -> list[Removed]:
+        removed = []
+        for slot in slots:
+            freed = self._store.caches.remove(slot)
+            if not os.path.lexists(slot.path):
+                removed.append(Removed("cache", slot.identity, freed))
+        return removed
+
+    def _old_records(self) -> list[str]:
+        if "record" not in self._kinds or not (self._all or self._older_than_s is not None):
+            return []
+        self._store.records.flush()
+        rows = self._store.database.query("SELECT key, used_s FROM records ORDER BY key")
+        return [key for key, used_s in rows if self._all or self._is_old(used_s)]
+
+    def _shrink(self, keep_bytes: int) -> list[Removed]:
+        """Records and cache mounts in the order of their last use, a tenth of them at a time, until it is enough."""
+        removed: list[Removed] = []
+        if not self._kinds & {"record", "cache"}:
+            return removed
+        self._store.records.flush()
+        oldest: list[tuple[float, str | CacheSlot]] = []
+        if "record" in self._kinds:
+            oldest += [(used_s, key) for key, used_s in self._store.database.query("SELECT key, used_s FROM records")]
+        if "cache" in self._kinds:
+            oldest += [(slot.used_s, slot) for slot in self._store.caches.list()]
+        oldest.sort(key=lambda pair: pair[0])
+        step = max(1, len(oldest) // 10)
+        while oldest and store_bytes(self._store) > keep_bytes:
+            batch, oldest = oldest[:step], oldest[step:]
+            removed += self._caches(thing for _, thing in batch if isinstance(thing, CacheSlot))
+            removed += self._sweep([thing for _, thing in batch if isinstance(thing, str)])
+        return removed
+
+    def _sweep(self, records: list[str]) -> list[Removed]:
+        """Removes the records, then everything that nothing reaches any more."""
+        store, trash = self._store, self._store.session.temporary("trash-")
+        os.mkdir(trash, 0o700)
+        removed: list[Removed] = []
+        try:
+            with wait_lock(store.session.collect_lock):
+                held = leased(str(store.root))
+                plan = self._mark(records, held)
+                with store.database.transaction() as connection:
+                    connection.executemany("DELETE FROM images WHERE id = ?", [(image.id,) for image in plan.images])
+                    connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in plan.records])
+                    for layer in plan.layers:
+                        connection.execute("DELETE FROM layers WHERE id = ?", (layer,))
+                        connection.execute("DELETE FROM records WHERE layer = ?", (layer,))
+                        connection.execute("DELETE FROM packed WHERE layer = ?", (layer,))
+                # After the rows: a layer without a row is only of unknown size, a row without its layer is a lie.
+                for layer in plan.layers:
+                    os.rename(store.snapshots.place(layer), os.path.join(trash, layer))
+                for digest in plan.blobs:
+                    os.rename(store.blobs.place(digest), os.path.join(trash, digest))
+            self.kept_in_use = max(self.kept_in_use, plan.kept_in_use)
+            removed += [Removed("image", image.id, 0) for image in plan.images]
+            removed += [Removed("record", key, 0) for key in plan.records]
+            removed += [Removed("layer", layer, remove_tree(os.path.join(trash, layer))) for layer in plan.layers]
+            removed += [Removed("blob", digest, remove_tree(os.path.join(trash, digest))) for digest in plan.blobs]
+        finally:
+            # What could not be deleted (something is mounted there) goes with the next sweep of dead sessions.
+            remove_tree(trash, on_error=lambda name, cause: None)
+        return removed
+
+    def _mark(self, records: list[str], held: set[str]) -> _Plan:
+        store, plan = self._store, _Plan()
+        needed = set(store.containers.needs())
+        images = store.images.list()
+        plan.images = [image for image in images if self._goes(image, needed)]
+        gone = {image.id for image in plan.images}
+        doomed = set(records)
+        plan.records = sorted(doomed)
+        for image in images:
+            if image.id not in gone:
+                self._mark_image(image, needed)
+        rows = store.database.query("SELECT key, layer FROM records WHERE layer IS NOT NULL")
+        needed.update(f"layer {layer}" for key, layer in rows if key not in doomed)
+        if "layer" in self._kinds:
+            for layer in store.snapshots.list():
+                thing = f"layer {layer}"
+                if thing not in needed and not self._is_held(thing, held, plan):
+                    plan.layers.append(layer)
+        dead = set(plan.layers)
+        packed = store.database.query("SELECT layer, digest, created_s FROM packed WHERE digest != ''")
+        # The packed form of a layer is as much of a cache as a record: it goes by the same rules.
+        needed.update(
+            f"blob {digest}"
+            for layer, digest, used_s in packed
+            if layer not in dead and not ("record" in self._kinds and (self._all or self._is_old(used_s)))
+        )
+        if "blob" in self._kinds:
+            for digest, _ in store.blobs.list():
+                thing = f"blob {digest}"
+                if thing not in needed and not self._is_held(thing, held, plan):
+                    plan.blobs.append(digest)
+        return plan
+
+    @staticmethod
+    def _is_held(thing: str, held: set[str], plan: _Plan) -> bool:
+        """A running process keeps it."""
+        if thing in held:
+            plan.kept_in_use += 1
+            return True
+        return False
+
+    def _goes(self, image: StoredImage, needed: set[str]) -> bool:
+        if "image" not in self._kinds or image.names or f"image {image.id}" in needed:
+            return False
+        return self._all or self._older_than_s is None or self._is_old(image.created_s)
+
+    def _mark_image(self, image: StoredImage, needed: set[str]) -> None:
+        needed.update((f"blob {image.id}", f"blob {image.manifest}"))
+        for layer in image.layers:
+            if layer.layer is not None:
+                needed.add(f"layer {layer.layer}")
+            if layer.blob is not None:
+                needed.add(f"blob {layer.blob.digest}")
+        try:
+            # Not through `blobs.read`: it would lease the blob, and wait for the lock that is held here.
+            document = parse_document(read_small(self._store.blobs.place(image.manifest), LIMIT_BYTES))
+        except (FormatError, OSError):
+            return  # damaged: doctor speaks about it; what the row says is kept
+        if isinstance(document, Manifest):
+            needed.update(f"blob {d.digest}" for d in (document.config, *document.layers))
+
+
+def _layer_bytes(store: Store, layer: LayerId) -> int:
+    rows = store.database.query("SELECT size_bytes FROM layers WHERE id = ?", (layer,))
+    if rows and rows[0][0] is not None:
+        return int(rows[0][0])
+    return tree_bytes(store.snapshots.place(layer))

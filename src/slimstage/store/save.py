@@ -1,0 +1,164 @@
+"""Image archives, written: an OCI layout as one tar, and the form of `docker save`, which is that and a manifest.json.
+
+The same images give the same bytes: members in a fixed order, no times, no owners. A file appears whole or not at all;
+what is there before is replaced by a rename, so a symlink is never followed and a reader keeps the old file.
+Source: OCI image-spec v1.1, image-layout.md; moby image/tarexport.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from slimstage.digest import Digest
+from slimstage.errors import UsageError
+from slimstage.oci.document import go_json
+from slimstage.oci.manifest import build_index
+from slimstage.oci.reference import parse_reference
+from slimstage.store.blobs import BLOCK_BYTES
+from slimstage.store.files import create_exclusive, guarded, random_name, sync_directory
+from slimstage.store.layout import VERSION_FILE, blobs_of, index_entries
+from slimstage.store.source import Export, checked
+from slimstage.tree.header import BLOCK
+
+_END = bytes(2 * BLOCK)
+_LARGEST_OCTAL = 8**11 - 1
+
+
+class ArchiveSink:
+    """Writes images into a tar file at a path."""
+
+    def __init__(self, path: str, *, is_docker: bool) -> None:
+        self._path, self._is_docker = path, is_docker
+
+    def write(self, images: list[Export]) -> Digest:
+        """Raises UsageError (a directory or a device is there), StoreError, DigestMismatch when a blob lies."""
+        directory = os.path.dirname(os.path.abspath(self._path))
+        with guarded(f'write the archive "{self._path}"'):
+            _check_target(self._path)
+            temporary = os.path.join(directory, random_name(f".{os.path.basename(self._path)[:64]}."))
+            fd = create_exclusive(temporary)
+            try:
+                with open(fd, "wb", buffering=0) as stream:
+                    digest = write_archive(stream, images, is_docker=self._is_docker)
+                    os.fchmod(fd, 0o644)
+                    os.fsync(fd)
+                os.rename(temporary, self._path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+            sync_directory(directory)
+        return digest
+
+
+def write_archive(stream: BinaryIO, images: list[Export], *, is_docker: bool) -> Digest:
+    """Writes the archive to a stream, for stdout; returns the digest of its index. The caller closes the stream."""
+    index = build_index(index_entries(images))
+    documents = {"index.json": index.raw, "oci-layout": VERSION_FILE}
+    if is_docker:
+        documents["manifest.json"] = go_json([_docker_entry(image) for image in images])
+    writer = _Writer(stream)
+    # Documents first: a reader of a pipe knows what comes before it comes.
+    for name in sorted(documents):
+        writer.file(name, documents[name])
+    writer.directory("blobs/")
+    algorithms = sorted({d.partition(":")[0] for image in images for d in _digests(image)})
+    for algorithm in algorithms:
+        writer.directory(f"blobs/{algorithm}/")
+    seen: set[Digest] = set()
+    for image in images:
+        manifest = image.source.manifest()
+        if manifest.digest not in seen:
+            seen.add(manifest.digest)
+            writer.file(_member(manifest.digest), manifest.raw)
+        for digest, descriptor in blobs_of(image).items():
+            if digest not in seen:
+                seen.add(digest)
+                with image.source.open_blob(digest) as source:
+                    writer.copy(_member(digest), checked(source, descriptor), descriptor.size)
+    writer.end()
+    return index.digest
+
+
+class _Writer:
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def file(self, name: str, data: bytes) -> None:
+        self._write(_header(name, len(data), b"0", 0o644) + data + bytes(-len(data) % BLOCK))
+
+    def directory(self, name: str) -> None:
+        self._write(_header(name, 0, b"5", 0o755))
+
+    def copy(self, name: str, source: BinaryIO, size: int) -> None:
+        """The source raises when it is longer or shorter than `size`."""
+        self._write(_header(name, size, b"0", 0o644))
+        while block := source.read(BLOCK_BYTES):
+            self._write(block)
+        self._write(bytes(-size % BLOCK))
+
+    def end(self) -> None:
+        self._write(_END)
+        self._stream.flush()
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[self._stream.write(view) :]
+
+
+def _header(name: str, size: int, kind: bytes, mode: int) -> bytes:
+    """A ustar header without owner and time. Every name here is ASCII and shorter than 100 bytes, but for sha512."""
+    path, prefix = name.encode(), b""
+    if len(path) > 100:
+        prefix, _, path = path.rpartition(b"/")
+    # Above 8 GiB: base 256, which GNU tar, Go and Python read.
+    length = b"%011o\0" % size if size <= _LARGEST_OCTAL else b"\x80" + size.to_bytes(11, "big")
+    fields = (
+        path.ljust(100, b"\0"),
+        b"%07o\0" % mode,
+        b"0000000\0" * 2,
+        length,
+        b"00000000000\0",
+        b" " * 8,
+        kind,
+        bytes(100),
+        b"ustar\x0000",
+        bytes(80),
+        prefix.ljust(155, b"\0"),
+        bytes(12),
+    )
+    raw = b"".join(fields)
+    return raw[:148] + b"%06o\0 " % sum(raw) + raw[156:]
+
+
+def _docker_entry(image: Export) -> dict[str, object]:
+    manifest = image.source.manifest()
+    return {
+        "Config": _member(manifest.config.digest),
+        "RepoTags": [parse_reference(name).with_default_tag().familiar() for name in image.names],
+        "Layers": [_member(layer.digest) for layer in manifest.layers],
+    }
+
+
+def _digests(image: Export) -> Iterator[Digest]:
+    yield image.source.manifest().digest
+    yield from blobs_of(image)
+
+
+def _member(digest: Digest) -> str:
+    return "blobs/" + digest.replace(":", "/")
+
+
+def _check_target(path: str) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise UsageError(f'"{path}" is a directory', code="bad-output", hint="name a file, or use tar=false")
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        # A rename would put a file in the place of /dev/null.
+        raise UsageError(f'"{path}" is a device', code="bad-output", hint='use "-" to write to stdout')
