@@ -33,11 +33,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     option("--annotation", multiple=True, metavar="[WHERE:]KEY=VALUE", group=_IMAGE,
            help="Annotate the manifest, index, manifest-descriptor or index-descriptor."),
     option("--reproducible", is_flag=True, group=_IMAGE,
-           help="The same inputs give the same digest anywhere; times are clamped to SOURCE_DATE_EPOCH (else 0)."),
+           help="The same inputs give the same digest anywhere; times are clamped to SOURCE_DATE_EPOCH (else 1980)."),
     option("--no-cache", is_flag=True, group=_CACHE, help="Run every step."),
     option("--no-cache-filter", multiple=True, metavar="STAGE", group=_CACHE, help="Run every step of these stages."),
     option("--pull", is_flag=True, group=_CACHE, help="Ask the registry for newer bases."),
-    option("--jobs", metavar="N", group=_STEPS, help="Steps that run at the same time [default: one for each CPU]."),
+    option("--jobs", metavar="N", group=_STEPS, help="Steps that run at the same time [default: as many as CPUs, at least 4]."),
     option("--secret", multiple=True, metavar="id=NAME[,src=FILE|,env=VAR]", group=_STEPS,
            help="A secret for RUN --mount=type=secret."),
     option("--ssh", multiple=True, metavar="ID[=SOCKET|KEY]", group=_STEPS, help="An ssh agent for RUN --mount=type=ssh."),
@@ -122,7 +122,8 @@ def build_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def foreign_flags(given: dict[str, Any]) -> tuple[list[str], list[str]]:
     """(ignored, refused): the flags of the two tables that were given and ask for something. Takes them out of `given`."""
-    ignored, refused = [], []
+    ignored: list[str] = []
+    refused: list[str] = []
     for flag in (*IGNORED, *REFUSED):
         value = given.pop(_destination(flag), None)
         texts = [value] if isinstance(value, str) else list(value or ())

@@ -109,7 +109,7 @@ def make_request(
         ),
         uses_host_certs=merged.switch("host-certs"),
         is_reproducible=merged.switch("reproducible"),
-        source_date_epoch_s=_epoch(arguments, environment, is_reproducible=merged.switch("reproducible")),
+        source_date_epoch_s=_epoch(arguments, environment),
         backend=cast(
             'Literal["native", "runc"]',
             merged.one("sandbox", lambda text: one_of(text, ("native", "runc"), "--sandbox"), "native"),
@@ -124,7 +124,7 @@ def _tag(text: str) -> str:
     try:
         reference = parse_reference(text)
     except FormatError as error:
-        raise UsageError(f'--tag: {error.message}', hint=error.hint) from error
+        raise UsageError(f"--tag: {error.message}", hint=error.hint) from error
     if reference.digest:
         raise UsageError(f'--tag: "{text}" has a digest', hint="a name takes a tag, the digest comes from the build")
     return text
@@ -199,7 +199,9 @@ def _platform(merged: Merged) -> Platform | None:
 
 def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) -> tuple[OutputSpec, ...]:
     outputs = list(merged.each("output", lambda text: parse_output(text, tags)))
-    outputs = [OutputSpec("image", names=o.names) if o.kind == "docker" and o.destination is None else o for o in outputs]
+    outputs = [
+        OutputSpec("image", names=o.names) if o.kind == "docker" and o.destination is None else o for o in outputs
+    ]
     if not outputs or (flags.get("load") and not any(output.kind == "image" for output in outputs)):
         outputs.append(OutputSpec("image", names=tags))
     return tuple(outputs)
@@ -227,10 +229,8 @@ def _limits(merged: Merged) -> Limits:
     )
 
 
-def _epoch(
-    arguments: Mapping[str, str | None], environment: Mapping[str, str], *, is_reproducible: bool
-) -> int | None:
-    """SOURCE_DATE_EPOCH of a build argument, else of the environment; 0 when only `--reproducible` was asked for.
+def _epoch(arguments: Mapping[str, str | None], environment: Mapping[str, str]) -> int | None:
+    """SOURCE_DATE_EPOCH of a build argument, else of the environment; None when neither says it.
 
     Source: https://reproducible-builds.org/specs/source-date-epoch/
     """
@@ -238,11 +238,13 @@ def _epoch(
     if text is None:
         text = environment.get(EPOCH)
     if not text:
-        return 0 if is_reproducible else None
+        return None
     try:
         seconds = int(text)
     except ValueError as error:
-        raise UsageError(f'{EPOCH}: "{text}" is not a number of seconds', hint="try: git log -1 --format=%ct") from error
+        raise UsageError(
+            f'{EPOCH}: "{text}" is not a number of seconds', hint="try: git log -1 --format=%ct"
+        ) from error
     if not 0 <= seconds <= _LARGEST_EPOCH_S:
         raise UsageError(f"{EPOCH}: {seconds} is out of range")
     return seconds

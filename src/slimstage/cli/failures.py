@@ -143,7 +143,10 @@ def _unexpected(error: BaseException, session: Session) -> Diagnostic:
     except OSError:
         return Diagnostic("internal", what, hint="run again with --debug to see where it happened")
     return Diagnostic(
-        "internal", what, notes=(f"where it happened is in {path}",), hint="this is a fault of slimstage: please report it"
+        "internal",
+        what,
+        notes=(f"where it happened is in {path}",),
+        hint="this is a fault of slimstage: please report it",
     )
 
 

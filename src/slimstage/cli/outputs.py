@@ -33,7 +33,7 @@ _KEYS: dict[str, frozenset[str]] = {
     "tar": frozenset({"dest"}),
 }
 _ALL_KEYS = frozenset({"type"}.union(*_KEYS.values()))
-_LEVELS = {"gzip": range(0, 10), "zstd": range(0, 23)}
+_LEVELS = {"gzip": range(10), "zstd": range(23)}
 
 
 def parse_output(text: str, tags: Sequence[str] = ()) -> OutputSpec:
@@ -138,7 +138,9 @@ def _compression(options: dict[str, str]) -> tuple[Compression | None, int | Non
     if "compression" in options:
         if options["compression"] == "estargz":
             raise UsageError(f"{FLAG}: estargz is not offered", hint="use gzip or zstd")
-        kind = cast(Compression, one_of(options["compression"], ("gzip", "zstd", "uncompressed"), f"{FLAG} compression"))
+        kind = cast(
+            Compression, one_of(options["compression"], ("gzip", "zstd", "uncompressed"), f"{FLAG} compression")
+        )
     if "compression-level" not in options:
         return kind, None
     text = options["compression-level"]

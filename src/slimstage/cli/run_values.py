@@ -29,7 +29,8 @@ def parse_volume(text: str) -> Volume:
         source = os.path.abspath(os.path.expanduser(source))
     if not source.startswith("/"):
         raise UsageError(
-            f'{flag}: "{source}" is not a path', hint=f'for a directory here write "./{source}"; volumes have no names here'
+            f'{flag}: "{source}" is not a path',
+            hint=f'for a directory here write "./{source}"; volumes have no names here',
         )
     if not target.startswith("/"):
         raise UsageError(f'{flag}: "{target}" is not an absolute path inside')
@@ -63,7 +64,7 @@ def parse_mount(text: str) -> Volume:
 def parse_publish(text: str) -> tuple[Publish, ...]:
     """`[[ADDRESS:]HOST_PORT:]PORT[/tcp|udp]`, ranges of equal length too. Raises UsageError.
 
-    Without an address the port is open on loopback only: unlike Docker, nothing is opened to the network unasked.
+    Without an address the port is open on every address of this host, as in Docker.
     """
     flag = "--publish"
     body, slash, protocol = text.partition("/")
@@ -72,7 +73,7 @@ def parse_publish(text: str) -> tuple[Publish, ...]:
     if not match:
         raise UsageError(f'{flag}: "{text}" is not [ADDRESS:]HOST_PORT:PORT', hint="write -p 8080:80")
     inside = _ports(match[3], text)
-    outside = _ports(match[2], text) if match[2] else range(0, 0)
+    outside = _ports(match[2], text) if match[2] else range(0)
     if len(outside) == 0:
         hosts = [0] * len(inside)
     elif len(outside) != len(inside):
@@ -96,7 +97,7 @@ def _ports(text: str, whole: str) -> range:
 
 def _address(text: str | None, whole: str) -> str:
     if not text:
-        return "127.0.0.1"
+        return "0.0.0.0"
     try:
         return str(ipaddress.ip_address(text.strip("[]")))
     except ValueError as error:

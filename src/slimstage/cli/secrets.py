@@ -39,7 +39,8 @@ def parse_secret(text: str, environment: Mapping[str, str]) -> SecretSource:
     kind = one_of(options["type"], ("file", "env"), f"{flag} type") if "type" in options else None
     path, variable = options.get("src"), options.get("env")
     if kind == "env" and variable is None:
-        path, variable = None, path or name
+        # `type=env,src=NAME` names the variable in src.
+        path, variable = None, name if path is None else path
     if kind == "file" and variable is not None:
         raise UsageError(f'{flag}: "{name}" is of type=file but names an environment variable')
     if path is None and variable is None:

@@ -282,7 +282,14 @@ _FORMS: Mapping[Form, tuple[Callable[[Any], Any], str]] = {
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", list: "a list", dict: "a table"}
+    names = {
+        bool: "true or false",
+        int: "a whole number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "a table",
+    }
     return next((name for kind, name in names.items() if isinstance(value, kind)), "a date")
 
 

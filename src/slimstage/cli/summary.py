@@ -29,7 +29,8 @@ def stage_table(result: BuildResult) -> str:
             stage.name,
             stage.status,
             "-" if stage.status == "skipped" else size_text(stage.size_bytes),
-            "; ".join(_copy_text(copy) for copy in stage.copied_from) or (stage.why if stage.status == "skipped" else ""),
+            "; ".join(_copy_text(copy) for copy in stage.copied_from)
+            or (stage.why if stage.status == "skipped" else ""),
         )
         for stage in result.stages
     ]

@@ -97,7 +97,9 @@ def parse_ulimit(text: str, what: str = "--ulimit") -> tuple[str, int, int]:
         soft = -1 if soft_text == "unlimited" else int(soft_text)
         hard = (-1 if hard_text == "unlimited" else int(hard_text)) if colon else soft
     except ValueError as error:
-        raise UsageError(f'{what}: "{text}" is not NAME=SOFT[:HARD]', hint='write it like "nofile=1024:2048"') from error
+        raise UsageError(
+            f'{what}: "{text}" is not NAME=SOFT[:HARD]', hint='write it like "nofile=1024:2048"'
+        ) from error
     if soft < -1 or hard < -1 or (hard != -1 and (soft == -1 or soft > hard)):
         raise UsageError(f'{what}: "{text}": the soft limit is above the hard one')
     return name, soft, hard

@@ -73,9 +73,7 @@ def option(*declarations: str, **settings: Any) -> Callable[[Decorated], Decorat
     return click.option(*declarations, cls=Option, **settings)
 
 
-json_option: Callable[[Any], Any] = option(
-    "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
-)
+json_option: Callable[[Any], Any] = option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout.")
 pass_session = click.make_pass_decorator(Session)
 
 

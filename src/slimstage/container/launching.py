@@ -52,13 +52,18 @@ def _answered(answer: bytes, containers: Containers, record: ContainerRecord) ->
         said = {"message": "the supervisor ended before the container ran", "code": "supervisor"}
     if "message" in said:
         error: SlimstageError = SandboxError(
-            str(said["message"]), code=str(said.get("code", "sandbox")), hint=said.get("hint"), notes=said.get("notes", ())
+            str(said["message"]),
+            code=str(said.get("code", "sandbox")),
+            hint=said.get("hint"),
+            notes=said.get("notes", ()),
         )
         raise error
     return containers.find(record.id) or record
 
 
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "XDG_RUNTIME_DIR")
+
+
 def _environment() -> dict[str, str]:
-    """What the supervisor needs of ours: where Python and the store are, nothing of what the user's shell holds."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "XDG_RUNTIME_DIR")
-    return {name: os.environ[name] for name in (*kept, *(n for n in os.environ if n.startswith("SLIMSTAGE_"))) if name in os.environ}
+    """What the supervisor needs of ours: where Python and the store are, nothing else of what the user's shell holds."""
+    return {name: value for name, value in os.environ.items() if name in _KEPT or name.startswith("SLIMSTAGE_")}

@@ -83,7 +83,12 @@ def read_log(path: str, *, tail: int | None = None, since_s: float | None = None
 
 
 def follow_log(
-    path: str, is_over: Callable[[], bool], *, tail: int | None = None, since_s: float | None = None, pause_s: float = 0.1
+    path: str,
+    is_over: Callable[[], bool],
+    *,
+    tail: int | None = None,
+    since_s: float | None = None,
+    pause_s: float = 0.1,
 ) -> Iterator[LogEntry]:
     """The entries so far, then new ones as they come, until `is_over` says that none will."""
     offset = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from slimstage.sandbox.spec import Limits
@@ -56,7 +56,7 @@ class RunOptions:
     network: Literal["default", "none", "host"] = "default"
     hostname: str | None = None
     extra_hosts: tuple[tuple[str, str], ...] = ()
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     stop_signal: str | None = None
     stop_timeout_s: float = 10.0
     backend: Literal["native", "runc"] = "native"

@@ -32,8 +32,37 @@ WORK = "work"
 Status: TypeAlias = Literal["created", "running", "exited", "lost"]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
-_LEFT = ("brisk", "calm", "clear", "crisp", "deft", "eager", "fair", "keen", "lucid", "mild", "neat", "quiet", "swift", "warm")
-_RIGHT = ("basil", "broth", "chive", "cumin", "fennel", "ladle", "mint", "pan", "pepper", "pot", "saffron", "thyme", "whisk")
+_LEFT = (
+    "brisk",
+    "calm",
+    "clear",
+    "crisp",
+    "deft",
+    "eager",
+    "fair",
+    "keen",
+    "lucid",
+    "mild",
+    "neat",
+    "quiet",
+    "swift",
+    "warm",
+)
+_RIGHT = (
+    "basil",
+    "broth",
+    "chive",
+    "cumin",
+    "fennel",
+    "ladle",
+    "mint",
+    "pan",
+    "pepper",
+    "pot",
+    "saffron",
+    "thyme",
+    "whisk",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +188,7 @@ class Containers:
         import msgspec
 
         with guarded("note a container's state"):
-            replace_file(
-                os.path.join(self.directory(record.id), RECORD), msgspec.json.encode(record), is_durable=False
-            )
+            replace_file(os.path.join(self.directory(record.id), RECORD), msgspec.json.encode(record), is_durable=False)
 
     def launch(self, identity: str) -> Launch:
         """How it was to be started. Raises StoreError when that cannot be read."""

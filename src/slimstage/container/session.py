@@ -26,7 +26,7 @@ from slimstage.digest import parse_digest
 from slimstage.errors import SlimstageError, StoreError
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.user import GROUP, PASSWD, Identity, resolve_user
-from slimstage.sandbox.spec import OverlayRoot, Output, Running, Sandbox, SandboxSpec
+from slimstage.sandbox.spec import Output, OverlayRoot, Running, Sandbox, SandboxSpec
 from slimstage.store.files import read_small
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
@@ -71,7 +71,9 @@ class ContainerSession:
                 with self._signals(running):
                     ended = running.wait()
         except SlimstageError as error:
-            self._note(status="exited", finished_s=time.time(), exit_status=125, pid=None, runner=None, error=error.message)
+            self._note(
+                status="exited", finished_s=time.time(), exit_status=125, pid=None, runner=None, error=error.message
+            )
             raise
         finally:
             log.close()

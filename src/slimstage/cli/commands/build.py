@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from slimstage.build.request import BuildRequest, BuildResult
 from slimstage.cli.build_options import IGNORED, REFUSED, build_options, foreign_flags
@@ -19,6 +19,9 @@ from slimstage.cli.terminal import Paint, has_colour, is_terminal
 from slimstage.cli.values import one_of
 from slimstage.cli.verb import pass_session, verb
 from slimstage.errors import UsageError
+
+if TYPE_CHECKING:
+    from slimstage.plan.render import PlanFormat
 
 PLAN_FORMATS = ("text", "json", "dot", "mermaid")
 
@@ -53,9 +56,7 @@ def command(session: Session, /, context: str | None, **given: Any) -> None:
     is_quiet, as_json = given["quiet"], given["as_json"]
     if is_quiet and as_json:
         raise UsageError("--quiet and --json both print to stdout", hint="give one of them")
-    check_outputs(
-        request.outputs, stdout_is_terminal=is_terminal(sys.stdout), stdout_is_taken=is_quiet or as_json
-    )
+    check_outputs(request.outputs, stdout_is_terminal=is_terminal(sys.stdout), stdout_is_taken=is_quiet or as_json)
     _check_files(given)
     progress_word = given["progress"]
     if progress_word is None and "progress" in settings.build:
@@ -82,7 +83,8 @@ def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) 
     from slimstage.build.builder import plan
     from slimstage.plan.render import render_plan
 
-    chosen = one_of(given["plan_format"] or ("json" if given["as_json"] else "text"), PLAN_FORMATS, "--format")
+    wanted = given["plan_format"] or ("json" if given["as_json"] else "text")
+    chosen = cast("PlanFormat", one_of(wanted, PLAN_FORMATS, "--format"))
     if given["as_json"] and chosen != "json":
         raise UsageError(f"--json and --format={chosen} ask for different things", hint="give one of them")
     graph, cached = plan(request, session.store())

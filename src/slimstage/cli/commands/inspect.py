@@ -32,7 +32,8 @@ slimstage inspect swift-pot         a container\
 def command(ctx: click.Context, session: Session, names: tuple[str, ...], verify: bool, as_json: bool) -> None:
     """Show images or containers in detail, as one JSON array; images in the form of `docker image inspect`."""
     if verify:
-        ctx.exit(0 if all([_verify(session, name) for name in names]) else 1)
+        verdicts = [_verify(session, name) for name in names]  # all of them, also after a bad one
+        ctx.exit(0 if all(verdicts) else 1)
     print_json([_document(session, name) for name in names])
 
 

@@ -87,9 +87,9 @@ class _Remover:
             return name, found
         if not containers:
             return name, get_image(self._store, name)  # raises, with a hint
-        known = [c.name for c in self._containers.list()] if containers else []
+        known = [c.name for c in self._containers.list()]
         known += [familiar(n) for i in self._store.images.list() for n in i.names] if images else []
-        kinds = " or ".join(["container"] * containers + ["image"] * images)
+        kinds = " or ".join(["container", "image"] if images else ["container"])
         raise UsageError(f'no {kinds} "{name}"', code="no-such-object", hint=did_you_mean(name, known))
 
     def remove(self, name: str, found: ContainerRecord | StoredImage) -> list[dict[str, Any]]:
@@ -132,7 +132,9 @@ class _Remover:
                 hint=f"remove it first: slimstage rm {users[0].name}",
             )
         self._store.images.remove(current.id)
-        return [{"kind": "image", "id": current.id, "name": ", ".join(short_names(current)) or short_digest(current.id)}]
+        return [
+            {"kind": "image", "id": current.id, "name": ", ".join(short_names(current)) or short_digest(current.id)}
+        ]
 
     def _full_name(self, name: str, image: StoredImage) -> str | None:
         """The image's full name that `name` means; None when it is an ID."""

@@ -33,7 +33,7 @@ from slimstage.sandbox.spec import Limits
 _EXAMPLES = """\
 slimstage run --rm iris                             run the image's own command
 slimstage run --rm -it iris sh                      a shell inside
-slimstage run -d --name web -p 8080:8080 iris       in the background, port 8080 open on loopback
+slimstage run -d --name web -p 8080:8080 iris       in the background, reachable at port 8080
 slimstage run --rm -v ./data:/data:ro iris train    with files of this host, read-only
 slimstage run --rm --entrypoint python iris -V      another program\
 """
@@ -57,11 +57,19 @@ _ON, _IN, _LIM = "The container", "What it sees", "Limits"
 @option("--sandbox", metavar="BACKEND", group=_ON, help="What confines it: native or runc [default: native].")
 @option("-e", "--env", multiple=True, metavar="NAME[=VALUE]", group=_IN, help="Set a variable.")
 @option("--env-file", multiple=True, metavar="FILE", group=_IN, help="Set the variables of a file of NAME=VALUE lines.")
-@option("-v", "--volume", multiple=True, metavar="SOURCE:TARGET[:ro]", group=_IN, help="Show a path of this host inside.")
+@option(
+    "-v", "--volume", multiple=True, metavar="SOURCE:TARGET[:ro]", group=_IN, help="Show a path of this host inside."
+)
 @option("--mount", multiple=True, metavar="SPEC", group=_IN, help="The same as type=bind,source=…,target=…[,readonly].")
 @option("--tmpfs", multiple=True, metavar="PATH", group=_IN, help="A temporary file system at PATH.")
-@option("-p", "--publish", multiple=True, metavar="[ADDRESS:]HOST:PORT", group=_IN,
-        help="Let a port of this host lead inside; on loopback unless an address is given.")
+@option(
+    "-p",
+    "--publish",
+    multiple=True,
+    metavar="[ADDRESS:]HOST:PORT",
+    group=_IN,
+    help="Let a port of this host lead inside; on all its addresses unless one is given.",
+)
 @option("-w", "--workdir", metavar="DIR", group=_IN, help="The working directory.")
 @option("-u", "--user", metavar="USER[:GROUP]", group=_IN, help="Run as this user, by name or number.")
 @option("--network", metavar="MODE", group=_IN, help="default, none or host [default: default].")
@@ -199,9 +207,7 @@ def _record(
     )
 
 
-def _foreground(
-    session: Session, record: ContainerRecord, config: ImageConfig, options: RunOptions, stack: Any
-) -> int:
+def _foreground(session: Session, record: ContainerRecord, config: ImageConfig, options: RunOptions, stack: Any) -> int:
     from slimstage.container.backends import make_sandbox
     from slimstage.container.session import ContainerSession
 

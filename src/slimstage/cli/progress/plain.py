@@ -90,7 +90,9 @@ class PlainProgress:
         key = (event.step, event.what)
         last = self._transfers.get(key)
         is_end = event.total_bytes is not None and event.done_bytes >= event.total_bytes
-        if last is not None and (event.done_bytes == last or (not is_end and event.done_bytes < 2 * max(last, 1 << 23))):
+        if last is not None and (
+            event.done_bytes == last or (not is_end and event.done_bytes < 2 * max(last, 1 << 23))
+        ):
             return []
         self._transfers[key] = event.done_bytes
         total = f" / {size_text(event.total_bytes)}" if event.total_bytes is not None else ""

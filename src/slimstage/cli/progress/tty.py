@@ -102,7 +102,9 @@ def _stage_line(stage: StageView, now_s: float, width: int) -> Text:
         mark, style, word = "-", "dim", "cancelled"
     else:
         mark, style, word = "·", "dim", "waiting"
-    seconds = sum((step.ended_s if step.ended_s is not None else now_s) - step.started_s for step in stage.steps.values())
+    seconds = sum(
+        (step.ended_s if step.ended_s is not None else now_s) - step.started_s for step in stage.steps.values()
+    )
     text = Text(f" {mark} ", style=style)
     text.append(f"{shown(stage.name):<16}", style="bold")
     text.append(f" {word:<9}", style=style)
