@@ -213,6 +213,8 @@ def _git(instruction: Copy | Add, ref: GitRef, checksum: str, span: Span) -> Git
         checksum=ref.checksum,
         keep_git_dir=bool(keeps if ref.keep_git_dir is None else ref.keep_git_dir),
         submodules=ref.submodules is not False,
+        mtime="commit" if ref.mtime == "commit" else "checkout",
+        fetches_by_commit=ref.fetch_by_commit,
     )
 
 

@@ -79,6 +79,10 @@ class Git:
     checksum: str | None = None
     keep_git_dir: bool = False
     submodules: bool = True
+    mtime: Literal["checkout", "commit"] = "checkout"
+    """Whether files are as old as the checkout or as the commit."""
+    fetches_by_commit: bool = False
+    """Fetch the checksum itself; `ref` is then only a name for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,8 +132,10 @@ class _Lowering:
         base: StepId | None = None
         base_history: tuple[HistoryEntry, ...] = ()
         base_layers = 0
-        state = StageState(index, None, ConfigDraft.of(empty_image(platform)), Scope())
         source = needed.base
+        if isinstance(source, EmptySource):
+            platform = self._request.target_platform  # BuildKit: --platform of FROM scratch says nothing
+        state = StageState(index, None, ConfigDraft.of(empty_image(platform)), Scope())
         if isinstance(source, StageSource):
             below = self._made[source.index]
             platform = below.platform
