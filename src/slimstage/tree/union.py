@@ -83,6 +83,7 @@ class UnionTree:
         todo.reverse()
         done: list[str] = []
         links = 0
+        missing_at: int | None = None
         while todo:
             name = todo.pop()
             if name in ("", "."):
@@ -90,13 +91,20 @@ class UnionTree:
             if name == "..":
                 if done:
                     done.pop()
+                if missing_at is not None and len(done) < missing_at:
+                    missing_at = None
                 continue
             done.append(name)
+            if missing_at is not None:  # nor is what is below it
+                continue
             if not follows_last and not any(part not in ("", ".") for part in todo):
                 break
             here = "/".join(done)
             found = self._lookup(here)
-            if found is None or not stat.S_ISLNK(found.status.st_mode):
+            if found is None:
+                missing_at = len(done)
+                continue
+            if not stat.S_ISLNK(found.status.st_mode):
                 continue
             links += 1
             if links > MAX_SYMLINKS:
@@ -197,11 +205,16 @@ class UnionTree:
 
     def _layers_of(self, path: str) -> tuple[int, ...]:
         """The layers that add to a directory, topmost first; () when it is none."""
-        if (known := self._directories.get(path)) is None and path not in self._directories:
-            found = self._lookup(path)
-            known = found.layers if found is not None and stat.S_ISDIR(found.status.st_mode) else None
-            self._directories[path] = known
-        return known or ()
+        if path in self._directories:
+            return self._directories[path] or ()
+        unknown = [path]
+        while (above := unknown[-1].rpartition("/")[0]) not in self._directories:
+            unknown.append(above)
+        for directory in reversed(unknown):  # from the top, so that depth costs no recursion
+            found = self._lookup(directory)
+            is_directory = found is not None and stat.S_ISDIR(found.status.st_mode)
+            self._directories[directory] = found.layers if found is not None and is_directory else None
+        return self._directories[path] or ()
 
     def _find(self, layers: tuple[int, ...], above: str, name: str) -> _Found | None:
         status: os.stat_result | None = None

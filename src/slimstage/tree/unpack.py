@@ -242,6 +242,8 @@ class _Unpacker:
         todo.reverse()
         done: list[str] = []
         links = 0
+        there = True
+        missing_at = 0
         while todo:
             name = todo.pop()
             if name in ("", "."):
@@ -249,10 +251,14 @@ class _Unpacker:
             if name == "..":
                 if done:
                     done.pop()
+                there = there or len(done) < missing_at
                 continue
             done.append(name)
-            target = self._directory_or_link("/".join(done))
+            if not there:  # nor is what is below it
+                continue
+            target, there = self._directory_or_link("/".join(done))
             if target is None:
+                missing_at = len(done)
                 continue
             links += 1
             if links > MAX_SYMLINKS:
@@ -264,21 +270,21 @@ class _Unpacker:
         resolved = self._resolved[path] = "/".join(done)
         return resolved
 
-    def _directory_or_link(self, path: str) -> str | None:
-        """The target when `path` is a symlink, None when it is a directory or nothing."""
+    def _directory_or_link(self, path: str) -> tuple[str | None, bool]:
+        """(the target when `path` is a symlink, False when nothing is there)."""
         status = self.writer.lstat(path)
         if status is not None and not is_whiteout(status):
             if stat.S_ISLNK(status.st_mode):
-                return self.writer.readlink(path)
+                return self.writer.readlink(path), True
             if not stat.S_ISDIR(status.st_mode):
                 raise FormatError(f"{_shown(path)} in the layer is not a directory", code="bad-layer")
-            return None
+            return None, True
         entry = self._lower(path) if status is None else None
         if entry is not None and entry.kind == "symlink":
-            return entry.target
+            return entry.target, True
         if entry is not None and entry.kind != "dir":
             raise FormatError(f"{_shown(path)} below the layer is not a directory", code="bad-layer")
-        return None
+        return None, entry is not None
 
     def _inherit(self, path: str) -> Entry | None:
         entry = self._lower(path)

@@ -16,6 +16,7 @@ import pytest
 from slimstage.errors import UsageError
 from slimstage.tree.blocks import compress_tar, pack_layer
 from slimstage.tree.pack import member_header, pack
+from slimstage.tree.paths import remove_tree
 from support.trees import Dir, Fifo, File, Hardlink, Symlink, Whiteout, listing, make_tree, names_of
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="makes whiteouts and owners")
@@ -281,3 +282,7 @@ def test_a_tree_deeper_than_open_descriptors_allow_is_packed(tmp_path: Path) -> 
     os.close(fd)
     names = names_of(listing(packed(str(tmp_path))))
     assert names[-1] == "/".join(["d"] * 1500)
+    fd = os.open(tmp_path, os.O_RDONLY)
+    remove_tree(fd, "d")  # nor is that bounded by depth
+    os.close(fd)
+    assert os.listdir(tmp_path) == []

@@ -20,6 +20,7 @@ import pytest
 from slimstage.digest import Digest, VerifyingReader
 from slimstage.errors import DigestMismatch, FormatError, SlimstageError, StoreError
 from slimstage.tree.pack import pack
+from slimstage.tree.paths import remove_tree
 from slimstage.tree.union import UnionTree
 from slimstage.tree.unpack import UnpackResult, unpack_layer
 from support.trees import Dir, File, Hardlink, Symlink, Tree, make_tar, make_tree, member, read_tree
@@ -211,6 +212,9 @@ def test_odd_values_survive(image: Image) -> None:
     assert (status.st_uid, status.st_gid, int(status.st_mtime)) == (2**32 - 2, 2**31, -100)
     assert int(os.lstat(image.top / ("n" * 255)).st_mtime) == 2**33
     assert image.paths()[-3:] == ["d/" * 1900 + "f", "n" * 255, odd]
+    fd = os.open(image.top, os.O_RDONLY)
+    remove_tree(fd, "d")  # too deep for others
+    os.close(fd)
 
 
 def test_what_was_packed_unpacks_to_the_same(image: Image) -> None:
