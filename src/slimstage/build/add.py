@@ -1,0 +1,188 @@
+"""ADD beyond COPY: archives that are unpacked, and sources that are elsewhere.
+
+An archive is known by its content, whatever its name: plain tar, or gzip, bzip2, xz or zstd that holds a tar. Its members
+are written into the destination's tree as if they were unpacked inside it: symlinks that are there already, absolute ones
+too, are followed inside the root, and no member leads out of it.
+Source: dockerfile.md §1.4 and §4 (53); Docker's pkg/archive for what replaces what.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from slimstage.build.destination import Destination
+from slimstage.build.owners import Owner
+from slimstage.context.git import fetch_git
+from slimstage.context.local import LocalContext
+from slimstage.context.remote import Revalidation, fetch_url
+from slimstage.context.select import Selection, select
+from slimstage.errors import ContextError, FormatError
+from slimstage.plan.graph import CopyStep
+from slimstage.tree.decompress import Peekable, decompressed
+from slimstage.tree.entry import Entry
+from slimstage.tree.untar import TarMember, TarReader, looks_like_tar
+
+_PROBE_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """One URL or repository of an ADD, brought here: its files, and whether it is unpacked."""
+
+    tree: LocalContext
+    selection: Selection
+    unpacks: bool
+
+
+def fetch_sources(
+    step: CopyStep,
+    work: str,
+    cleanup: ExitStack,
+    *,
+    revalidation: Revalidation | None = None,
+    progress: Callable[[str, int, int | None], None] | None = None,
+) -> tuple[Fetched, ...]:
+    """Brings the step's URLs and repositories into directories below `work`, in order.
+
+    `cleanup` closes them; the caller removes `work`. revalidation: remembers what the server said the last time.
+    progress: called with (what, bytes so far, bytes in all or None). Raises ContextError, SandboxError.
+    """
+    found: list[Fetched] = []
+    for number, url in enumerate(step.urls):
+        place = os.path.join(work, f"url-{number}")
+        os.mkdir(place, 0o700)
+        name = fetch_url(url.url, place, checksum=url.checksum, revalidation=revalidation, progress=progress)
+        tree = cleanup.enter_context(LocalContext(place, name="the download"))
+        found.append(Fetched(tree, select(tree, [name.replace("\\", "\\\\")], where="the download"), url.unpack))
+    for number, git in enumerate(step.gits):
+        place = os.path.join(work, f"git-{number}")
+        fetch_git(
+            git.remote,
+            place,
+            ref=git.ref,
+            subdir=git.subdir,
+            checksum=git.checksum,
+            keeps_git_dir=git.keep_git_dir,
+            submodules=git.submodules,
+        )
+        tree = cleanup.enter_context(LocalContext(place, name="the repository"))
+        found.append(Fetched(tree, select(tree, ["."], excludes=step.exclude, where="the repository"), False))
+    return tuple(found)
+
+
+def unpack_archive(
+    fd: int, into: Destination, destination: str, *, owner: Owner | None, must_be: bool, name: str
+) -> tuple[int, int] | None:
+    """(files, bytes) unpacked from an open file, or None when it is no archive; the descriptor is then at its start.
+
+    owner: of every member, None for the archive's own. must_be: no archive is an error.
+    Raises FormatError for an archive that is broken or leads outside, ContextError.
+    """
+    reader = _reader(fd)
+    if reader is None:
+        if must_be:
+            raise ContextError(
+                f'"{name}" is no archive that can be unpacked', code="not-an-archive", hint="leave --unpack out"
+            )
+        os.lseek(fd, 0, os.SEEK_SET)
+        return None
+    base = into.resolve(destination)
+    into.make_directories(base)
+    unpacking = _Unpacking(into, base, owner)
+    try:
+        for member in reader:
+            unpacking.member(member, reader)
+    except FormatError as error:
+        raise FormatError(f'"{name}": {error.message}', code=error.code, notes=error.diagnostics[0].notes) from error
+    return unpacking.files, unpacking.size_bytes
+
+
+def _reader(fd: int) -> TarReader | None:
+    """A reader of the archive that the file is, else None."""
+    with os.fdopen(os.dup(fd), "rb", buffering=0) as probe:
+        try:
+            if not looks_like_tar(Peekable(decompressed(Peekable(probe))).peek(_PROBE_BYTES)):
+                return None
+        except FormatError:
+            return None
+    os.lseek(fd, 0, os.SEEK_SET)
+    return TarReader(decompressed(Peekable(_Raw(fd))))
+
+
+class _Raw:
+    """A descriptor as a stream; whoever opened it closes it."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, count: int = -1, /) -> bytes:
+        return os.read(self._fd, count if count >= 0 else 1 << 20)
+
+
+class _Unpacking:
+    def __init__(self, into: Destination, base: str, owner: Owner | None) -> None:
+        self._into, self._base, self._owner = into, base, owner
+        self.files = self.size_bytes = 0
+
+    def member(self, member: TarMember, reader: TarReader) -> None:
+        into = self._into
+        if not member.path:
+            return  # the destination keeps its own metadata
+        above, _, name = member.path.rpartition("/")
+        parent = into.resolve(f"{self._base}/{above}")
+        into.make_directories(parent)
+        path = f"{parent}/{name}" if parent else name
+        existing = into.kind(path)
+        if existing is not None and not (existing == "dir" and member.kind == "dir"):
+            into.clear(path)
+        if member.kind == "hardlink":
+            self._link(path, member.target)
+            return
+        entry = self._entry(member, path)
+        if member.kind == "dir":
+            into.replacing_directory(entry)
+            return
+        into.claim(path, entry.kind, member.target)
+        if member.kind == "file":
+            fd = into.writer.create(path)
+            try:
+                self.size_bytes += reader.copy_to(fd)
+                into.writer.finish_file(fd, entry)
+            finally:
+                os.close(fd)
+            self.files += 1
+        elif member.kind == "char" and member.rdev == (0, 0):
+            raise FormatError(f'"{member.path}" is a device 0:0, which means a deletion in a layer', code="bad-tar")
+        else:
+            into.writer.add(entry)
+
+    def _link(self, path: str, target: str) -> None:
+        into = self._into
+        above, _, name = target.rpartition("/")
+        parent = into.resolve(f"{self._base}/{above}")
+        first = f"{parent}/{name}" if parent else name
+        kind = into.kind(first)
+        if kind is None or kind == "dir":
+            raise FormatError(f'"{path}" is a hard link to "{target}", which is no file of it', code="bad-tar")
+        if into.writer.lstat(first) is None:
+            into.copy_up(first)
+        into.claim(path, kind, into.target(first) if kind == "symlink" else "")
+        into.writer.link(path, first)
+
+    def _entry(self, member: TarMember, path: str) -> Entry:
+        assert member.kind != "hardlink"
+        uid, gid = self._owner or (member.uid, member.gid)
+        return Entry(
+            path=path,
+            kind=member.kind,
+            mode=member.mode,
+            uid=uid,
+            gid=gid,
+            mtime_ns=member.mtime_ns,
+            target=member.target,
+            rdev=member.rdev,
+            xattrs=member.xattrs,
+        )

@@ -1,0 +1,236 @@
+"""COPY and ADD: writes the new layer directory from what was selected.
+
+Comes after `context/select.py` (which files) and `context/fingerprint.py` (their digest); `build/add.py` unpacks archives
+and brings what is elsewhere. From a stage or image a file becomes a hard link where owner and mode stay the same: its
+source never changes. From the context it is copied, and must still be the file that was digested.
+Source: dockerfile.md §1.4 and §4 (36 to 51); the metadata rules as fsutil's copy package shows them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from slimstage.build.add import Fetched, unpack_archive
+from slimstage.build.destination import Destination
+from slimstage.build.modes import ModeChange, parse_mode
+from slimstage.build.owners import Owner, parse_owner
+from slimstage.context.birth import birth_ns
+from slimstage.context.fingerprint import check_unchanged
+from slimstage.context.local import ContextEntry
+from slimstage.context.select import Picked, Selection
+from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
+from slimstage.errors import ContextError
+from slimstage.plan.graph import CopyStep
+from slimstage.store.snapshots import Draft
+from slimstage.tree.copying import copy_data
+from slimstage.tree.entry import Entry
+from slimstage.tree.union import UnionTree
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """files: regular files written or linked. size_bytes: of their content, each inode once."""
+
+    files: int
+    size_bytes: int
+
+
+def copy_step(
+    step: CopyStep,
+    parent: Sequence[str],
+    selection: Selection,
+    tree: SourceTree | None,
+    draft: Draft,
+    *,
+    fetched: Sequence[Fetched] = (),
+    memory: DigestMemory | None = None,
+    now_ns: int | None = None,
+) -> CopyResult:
+    """Writes the layer of a COPY or ADD into the draft.
+
+    parent: the layer directories below, base first; not looked at by `--link`. selection, tree: what the paths of the
+    step picked. fetched: its URLs and repositories, in order. memory: learns the digests of the new files.
+    now_ns: the time of directories that are made. Raises ContextError, PlanError, FormatError; OSError when the disk fails.
+    """
+    with UnionTree(() if step.is_link else parent) as below:
+        is_based = bool(parent) and not step.is_link
+        owner = parse_owner(step.chown, None if step.is_link else below.read) if step.chown else None
+        mode = parse_mode(step.chmod) if step.chmod else None
+        with Destination(
+            draft.path,
+            below if is_based else None,
+            owner=owner or (0, 0),
+            mode=mode.octal if mode is not None and mode.octal is not None else 0o755,
+            now_ns=time.time_ns() if now_ns is None else now_ns,
+        ) as into:
+            copier = _Copier(into, step.destination, owner, mode, memory)
+            if tree is not None:
+                copier.keeps_owner = step.from_is_stage and owner is None
+                copier.unpacks = step.unpack != "never"
+                copier.must_unpack = step.unpack == "always"
+                for picked in selection:
+                    copier.copy(picked, tree)
+            copier.keeps_owner = False
+            for each in fetched:
+                copier.unpacks = copier.must_unpack = each.unpacks
+                for picked in each.selection:
+                    copier.copy(picked, each.tree)
+            for heredoc in step.inline:
+                copier.text(heredoc.name, os.fsencode(heredoc.content))
+            into.finish()
+    return CopyResult(copier.files, copier.size_bytes)
+
+
+class _Copier:
+    """Copies sources one after another to one destination."""
+
+    def __init__(
+        self,
+        into: Destination,
+        destination: str,
+        owner: Owner | None,
+        mode: ModeChange | None,
+        memory: DigestMemory | None,
+    ) -> None:
+        self._into, self._destination, self._owner, self._mode, self._memory = into, destination, owner, mode, memory
+        self._first_names: dict[tuple[int, int], str] = {}
+        self.keeps_owner = False
+        self.unpacks = self.must_unpack = False
+        self.files = self.size_bytes = 0
+
+    def copy(self, picked: Picked, tree: SourceTree) -> None:
+        if self.unpacks and not picked.is_dir and self._unpacked(picked.entry, tree):
+            return
+        if not picked.is_dir:
+            self._entry(self._file_target(picked.name), picked.entry, tree)
+            return
+        into = self._into
+        base = into.resolve(self._destination)
+        kind = into.kind(base)
+        if kind is not None and kind != "dir":
+            raise ContextError(f'"/{base}" is a {kind}, a directory cannot be copied to it', code="copy-dir-over-file")
+        into.make_directories(base)
+        prefix = f"{base}/" if base else ""
+        for path, entry in picked.below:
+            target = prefix + path
+            if entry.kind != "dir":
+                self._entry(target, entry, tree)
+            elif path not in picked.passing or into.kind(target) != "dir":
+                self._directory(target, entry)
+
+    def text(self, name: str, content: bytes) -> None:
+        """A heredoc: a file with this content, 0644."""
+        target = self._file_target(name)
+        into = self._into
+        into.claim(target, "file")
+        uid, gid = self._owner or (0, 0)
+        mode = self._mode.change(0o644, False) if self._mode else 0o644
+        into.writer.file(Entry(target, "file", mode, uid, gid, mtime_ns=into.now_ns), (content,))
+        self.files += 1
+        self.size_bytes += len(content)
+
+    def _file_target(self, name: str) -> str:
+        """Where a file called `name` goes: into the destination when that is a directory, or shall be one."""
+        into, text = self._into, self._destination
+        base = into.resolve(text)
+        if text.endswith("/"):
+            into.make_directories(base)
+        if into.kind(base) == "dir":
+            return f"{base}/{name}" if base else name
+        into.make_directories(base.rpartition("/")[0])
+        return base
+
+    def _directory(self, target: str, entry: Entry) -> None:
+        uid, gid, mode = self._metadata(entry)
+        self._into.directory(Entry(target, "dir", mode, uid, gid, mtime_ns=entry.mtime_ns, xattrs=entry.xattrs))
+
+    def _metadata(self, entry: Entry) -> tuple[int, int, int]:
+        uid, gid = self._owner or ((entry.uid, entry.gid) if self.keeps_owner else (0, 0))
+        return uid, gid, self._mode.change(entry.mode, entry.kind == "dir") if self._mode else entry.mode
+
+    def _entry(self, target: str, entry: Entry, tree: SourceTree) -> None:
+        """Anything but a directory."""
+        into, kind = self._into, entry.kind
+        if kind == "file":
+            into.claim(target, "file")
+            self.files += 1
+            self._file(target, entry, tree)
+            return
+        into.claim(target, "file" if kind == "socket" else kind, entry.target)
+        uid, gid, mode = self._metadata(entry)
+        if kind == "char" and entry.rdev == (0, 0):
+            raise ContextError(
+                f'"{entry.path}" is a device 0:0, which means a deletion in a layer', code="copy-whiteout"
+            )
+        if kind == "socket":
+            # A socket is nothing without who listens: what is left is its name.
+            into.writer.file(Entry(target, "file", mode, uid, gid, mtime_ns=entry.mtime_ns), ())
+        else:
+            into.writer.add(replace(entry, path=target, uid=uid, gid=gid, mode=mode))
+
+    def _file(self, target: str, entry: Entry, tree: SourceTree) -> None:
+        writer = self._into.writer
+        first = self._first_names.get(entry.identity) if entry.nlink > 1 else None
+        if first is not None:
+            if first != target:
+                writer.link(target, first)
+            return
+        uid, gid, mode = self._metadata(entry)
+        is_frozen = isinstance(tree, UnionTree)
+        if is_frozen and (uid, gid, mode) == (entry.uid, entry.gid, entry.mode):
+            assert isinstance(tree, UnionTree)
+            if writer.adopt(target, *tree.place(entry.path)):
+                self.size_bytes += entry.size
+                return
+        if entry.nlink > 1:
+            self._first_names[entry.identity] = target
+        source = tree.open(entry.path)
+        try:
+            check_unchanged(entry, source, tree)
+            fd = writer.create(target)
+            try:
+                size = copy_data(source, fd) if entry.size else 0
+                if not is_frozen:
+                    check_unchanged(entry, source, tree)
+                writer.finish_file(
+                    fd, Entry(target, "file", mode, uid, gid, mtime_ns=entry.mtime_ns, xattrs=entry.xattrs)
+                )
+                if self._memory is not None and isinstance(entry, ContextEntry):
+                    self._remember(entry, fd)
+            finally:
+                os.close(fd)
+        finally:
+            os.close(source)
+        self.size_bytes += size
+
+    def _remember(self, entry: ContextEntry, fd: int) -> None:
+        """The new file has the bytes of the old: a later COPY --from need not read it to know its digest."""
+        assert self._memory is not None
+        known = self._memory.recall(entry.file_identity)
+        born = birth_ns(fd) if known is not None else 0
+        if known is not None and born:
+            status = os.fstat(fd)
+            identity = FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, -born)
+            self._memory.remember(identity, known)
+
+    def _unpacked(self, entry: Entry, tree: SourceTree) -> bool:
+        if entry.kind != "file":
+            return False
+        source = tree.open(entry.path)
+        try:
+            check_unchanged(entry, source, tree)
+            found = unpack_archive(
+                source, self._into, self._destination, owner=self._owner, must_be=self.must_unpack, name=entry.path
+            )
+            if not isinstance(tree, UnionTree):
+                check_unchanged(entry, source, tree)
+        finally:
+            os.close(source)
+        if found is None:
+            return False
+        self.files += found[0]
+        self.size_bytes += found[1]
+        return True

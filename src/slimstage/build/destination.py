@@ -1,0 +1,205 @@
+"""The layer directory that a COPY, ADD or WORKDIR writes, seen over the stack it will stand on.
+
+Lookups answer what the finished step's tree will have: what was written so far, over the parent. Symlinks are followed
+inside that tree in user space, dangling ones too; nothing is mounted. Directories of the parent that something is
+written into are copied up with their metadata, as overlayfs wants them.
+Source: dockerfile.md §4 (36 to 38, 44, 50).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Self
+
+from slimstage.build.owners import Owner
+from slimstage.errors import ContextError
+from slimstage.tree.entry import Entry, Kind
+from slimstage.tree.paths import MAX_SYMLINKS
+from slimstage.tree.union import UnionTree
+from slimstage.tree.writer import TreeWriter
+
+
+class Destination:
+    """One draft being filled. Not for several threads. Leaving the `with` without `finish` leaves the draft half done.
+
+    below: the parent's tree, None for an empty one. owner, mode: of directories that have to be made on the way.
+    now_ns: their time.
+    """
+
+    def __init__(
+        self, draft: str, below: UnionTree | None, *, owner: Owner = (0, 0), mode: int = 0o755, now_ns: int
+    ) -> None:
+        self._below = below
+        self.now_ns = now_ns
+        self._made = Entry("", "dir", mode, owner[0], owner[1], mtime_ns=now_ns)
+        self._kinds: dict[str, Kind] = {}
+        self._targets: dict[str, str] = {}
+        self._hiding: set[str] = set()
+        self._lower_names: dict[str, frozenset[str]] = {}
+        self.writer = TreeWriter(draft, inherit=self._inherit)
+        root = below.lstat("") if below is not None else None
+        self.writer.directory(root or Entry("", "dir", 0o755, 0, 0, mtime_ns=now_ns))
+
+    def kind(self, path: str) -> Kind | None:
+        """What is at a resolved path, None when nothing."""
+        if not path:
+            return "dir"
+        found = self._kinds.get(path)
+        if found is not None:
+            return found
+        lower = self.lower(path)
+        return lower.kind if lower is not None else None
+
+    def lower(self, path: str) -> Entry | None:
+        """What the parent's tree has at a resolved path, unless this layer hides it."""
+        if self._below is None:
+            return None
+        above, _, name = path.rpartition("/")
+        names = self._lower_names.get(above)
+        if names is None:
+            names = self._lower_names[above] = self._names(above)
+        return self._below.lstat(path) if name in names else None
+
+    def _names(self, directory: str) -> frozenset[str]:
+        at = directory
+        while at:
+            if at in self._hiding or self._kinds.get(at, "dir") != "dir":
+                return frozenset()
+            at = at.rpartition("/")[0]
+        assert self._below is not None
+        found = self._below.lstat(directory)
+        return frozenset(self._below.names(directory)) if found is not None and found.kind == "dir" else frozenset()
+
+    def resolve(self, path: str, *, follows_last: bool = True) -> str:
+        """The path without symlinks; what does not exist stays. Raises ContextError on a loop."""
+        todo = path.split("/")
+        todo.reverse()
+        done: list[str] = []
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del done[-1:]
+                continue
+            done.append(name)
+            here = "/".join(done)
+            if not (todo or follows_last) or self.kind(here) != "symlink":
+                continue
+            links += 1
+            if links > MAX_SYMLINKS:
+                raise ContextError(f'"{path}" leads through too many symlinks in the destination', code="symlink-loop")
+            done.pop()
+            target = self.target(here)
+            if target.startswith("/"):
+                done.clear()
+            todo += reversed(target.split("/"))
+        return "/".join(done)
+
+    def target(self, path: str) -> str:
+        """Of the symlink at a resolved path."""
+        if path in self._targets:
+            return self._targets[path]
+        lower = self.lower(path)
+        return lower.target if lower is not None else ""
+
+    def make_directories(self, path: str) -> None:
+        """Makes a resolved directory and what is missing above it. Raises ContextError when a file is in the way."""
+        for here in above_and_itself(path):
+            kind = self.kind(here)
+            if kind is None:
+                self.directory(replace(self._made, path=here))
+            elif kind != "dir":
+                raise ContextError(f'"/{here}" is not a directory, nothing can be copied into it', code="copy-not-dir")
+
+    def directory(self, entry: Entry) -> None:
+        """Makes the directory, or gives the one that is there this metadata; the way to it must be there.
+
+        Raises ContextError over anything but a directory.
+        """
+        path = entry.path
+        kind = self.kind(path)
+        if kind is not None and kind != "dir":
+            raise ContextError(
+                f'"/{path}" is a {kind}, a directory cannot replace it',
+                code="copy-dir-over-file",
+                hint="remove it in a RUN before, or use COPY --link",
+            )
+        self.writer.directory(entry)
+        self._kinds[path] = "dir"
+
+    def claim(self, path: str, kind: Kind, target: str = "") -> None:
+        """Says that something other than a directory is about to be written there. Raises ContextError over one."""
+        if self.kind(path) == "dir":
+            raise ContextError(
+                f'"/{path}" is a directory, a {kind} cannot replace it',
+                code="copy-file-over-dir",
+                hint="end the destination with / to copy into it",
+            )
+        self._kinds[path] = kind
+        if kind == "symlink":
+            self._targets[path] = target
+
+    def clear(self, path: str) -> None:
+        """Removes what is there, whatever it is, so that something of another kind can take its place (archives)."""
+        kind = self.kind(path)
+        if kind is None:
+            return
+        self.writer.remove(path)
+        below = path + "/"
+        for known in [each for each in self._kinds if each == path or each.startswith(below)]:
+            del self._kinds[known]
+        for known in [each for each in self._lower_names if each == path or each.startswith(below)]:
+            del self._lower_names[known]
+        self._hiding.add(path)
+
+    def replacing_directory(self, entry: Entry) -> None:
+        """Makes a directory where `clear` made room: nothing of the parent's shows through."""
+        self.writer.directory(entry)
+        if entry.path in self._hiding:
+            self.writer.opaque(entry.path)
+        self._kinds[entry.path] = "dir"
+
+    def copy_up(self, path: str) -> None:
+        """Brings what the parent's tree has at a resolved path into this layer; not a directory."""
+        entry = self.lower(path)
+        assert entry is not None
+        assert self._below is not None
+        if self.writer.adopt(path, *self._below.place(path)):
+            return
+        if entry.kind != "file":
+            self.writer.add(entry)
+            return
+        fd = self._below.open(path)
+        try:
+            self.writer.file(entry, fd)
+        finally:
+            os.close(fd)
+
+    def finish(self) -> None:
+        """Sets the times of directories and closes."""
+        self.writer.finish()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def _inherit(self, path: str) -> Entry:
+        self._kinds[path] = "dir"
+        lower = self.lower(path)
+        return lower if lower is not None and lower.kind == "dir" else replace(self._made, path=path)
+
+
+def above_and_itself(path: str) -> Iterator[str]:
+    """The directories on the way to a path and the path itself, outermost first; nothing for the root."""
+    at = path.find("/")
+    while at > 0:
+        yield path[:at]
+        at = path.find("/", at + 1)
+    if path:
+        yield path

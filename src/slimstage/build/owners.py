@@ -1,0 +1,61 @@
+"""`--chown`: the ids that a copy writes, names looked up in the files of the destination's root file system.
+
+Source: dockerfile.md §4 (40, 41); BuildKit's file operations (solver/llbsolver/file/user_linux.go).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from slimstage.errors import PlanError
+from slimstage.oci.user import GROUP, PASSWD, check_id, group_id, resolve_user
+
+Owner = tuple[int, int]
+"""(uid, gid)."""
+
+ReadFile = Callable[[str], bytes | None]
+"""The content of a file in the destination's tree, None when it is not there."""
+
+_NUMBER = re.compile(r"[0-9]+\Z")
+
+
+def parse_owner(text: str, read: ReadFile | None) -> Owner:
+    """The ids of `user[:group]`.
+
+    A number alone is user and group; a name alone has its primary group; `name:` has group 0. Without a passwd file
+    every name is 0, as in BuildKit. read: None for `--link`, where no destination is known and names cannot be.
+    Raises PlanError: a name that the files do not have, or any name with `--link`; an id out of range.
+    """
+    user, colon, group = text.partition(":")
+    if read is None and not all(_NUMBER.match(part) for part in (user, group) if part):
+        raise PlanError(
+            f'--chown="{text}" names a user or group, which --link cannot look up',
+            code="link-chown-name",
+            hint="give numbers, or leave --link out",
+        )
+    if _NUMBER.match(user):
+        uid = check_id(user)
+        default = uid
+    elif not user:
+        uid = default = 0
+    else:
+        passwd = _read(read, PASSWD)
+        if passwd is None:
+            uid = default = 0
+        else:
+            found = resolve_user(user, passwd, None)
+            uid, default = found.uid, found.gid
+    if not colon:
+        return uid, default
+    if not group:
+        return uid, 0
+    if _NUMBER.match(group):
+        return uid, check_id(group)
+    groups = _read(read, GROUP)
+    return uid, 0 if groups is None else group_id(group, groups)
+
+
+def _read(read: ReadFile | None, path: str) -> str | None:
+    data = read(path) if read is not None else None
+    return None if data is None else data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,52 @@
+"""WORKDIR: the directory is made where it is not there; an existing one is left alone.
+
+Source: dockerfile.md §1.7 and §4 (42); BuildKit's dispatchWorkdir.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from slimstage.build.destination import Destination
+from slimstage.errors import ContextError
+from slimstage.oci.user import GROUP, PASSWD, resolve_user
+from slimstage.plan.graph import WorkdirStep
+from slimstage.store.snapshots import Draft
+from slimstage.tree.union import UnionTree
+
+
+@dataclass(frozen=True, slots=True)
+class WorkdirResult:
+    """`was_made` is False when the directory was there: the layer then holds nothing."""
+
+    was_made: bool
+
+
+def workdir_step(step: WorkdirStep, parent: Sequence[str], draft: Draft, *, now_ns: int | None = None) -> WorkdirResult:
+    """Writes the layer of a WORKDIR into the draft: directories that are missing, 0755, owned by the step's user.
+
+    parent: the layer directories below, base first. Symlinks are followed inside them.
+    Raises ContextError when the path is no directory, PlanError when the user is not in the stage's passwd.
+    """
+    with UnionTree(parent) as below:
+        user = _text(below.read(PASSWD)) if step.user else None
+        identity = resolve_user(step.user, user, _text(below.read(GROUP)) if step.user else None)
+        with Destination(
+            draft.path, below if parent else None, owner=(identity.uid, identity.gid), now_ns=now_ns or time.time_ns()
+        ) as into:
+            path = into.resolve(step.path)
+            was_made = into.kind(path) is None
+            if into.kind(path) not in (None, "dir"):
+                raise ContextError(
+                    f'"{step.path}" is not a directory, it cannot be the WORKDIR', code="workdir-not-dir"
+                )
+            if was_made:
+                into.make_directories(path)
+            into.finish()
+    return WorkdirResult(was_made)
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "surrogateescape")
