@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from slimstage.errors import ContextError, RegistryError, SandboxError
@@ -38,6 +39,32 @@ _SETTINGS = (
     ("http.lowSpeedTime", "60"),
     ("fetch.fsckObjects", "true"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class GitParts:
+    """A context that is a repository: `remote#ref:subdir`."""
+
+    remote: str
+    ref: str | None
+    subdir: str | None
+
+
+def git_parts(value: str) -> GitParts | None:
+    """What a context value says when it names a repository, else None.
+
+    `git://`, `ssh://` and `user@host:path` always do, http(s) when its path ends in `.git`; `github.com/…` is short for
+    https. Source: Docker's `build` reference, "Git repositories".
+    """
+    rest, _, fragment = value.partition("#")
+    if rest.startswith("github.com/"):
+        rest = "https://" + rest
+    is_web = rest.startswith(("http://", "https://")) and urlsplit(rest).path.endswith(".git")
+    is_git = rest.startswith(("git://", "ssh://")) or re.match(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:", rest)
+    if not (is_web or is_git or value.startswith("github.com/")):
+        return None
+    ref, _, subdir = fragment.partition(":")
+    return GitParts(rest, ref or None, subdir or None)
 
 
 def fetch_git(

@@ -119,6 +119,15 @@ class LocalContext:
             names = [name for name in names if self.lstat(prefix + name) is not None]
         return sorted(names, key=os.fsencode)
 
+    def all_names(self, path: str) -> list[str]:
+        """Names in a directory, symlinks followed inside, ignored ones too, in no order. Raises ContextError."""
+        with self._directory(self.resolve(path)) as opened:
+            return os.listdir(opened.fd)
+
+    def link_at(self, path: str) -> str | None:
+        """The target of the symlink that `path` is, ignored or not; None when it is none."""
+        return self._readlink(self.resolve(path, follows_last=False))
+
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory that is not ignored, directories first, sorted by bytes; not itself."""
         found: list[Entry] = []
