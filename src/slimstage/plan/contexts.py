@@ -74,7 +74,7 @@ class NamedContexts:
 
     def find(self, name: str, platform: Platform) -> ContextValue | None:
         """The context that stands in for a stage or image of that name; one for the platform wins."""
-        if name.lower() in _NEVER:
+        if not self._names or name.lower() in _NEVER:
             return None
         plain = _short(name)
         for key in (f"{plain}::{platform}", plain):

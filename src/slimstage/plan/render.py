@@ -139,11 +139,12 @@ def _text(graph: Graph, cached: Mapping[StepId, bool]) -> Iterator[str]:
         counts.append(f"{len(graph.skipped)} skipped")
     yield f"target {shown(target.name)}: {', '.join(counts)}"
     by_stage = _by_stage(graph)
-    reads = _reads(graph)
+    names = {stage.index: stage.name for stage in graph.stages}
+    reads = _reads(graph, names)
     width = max((len(step) for step in graph.steps), default=0)
     for stage in graph.stages:
         mark = ", the target" if stage.index == graph.target else ""
-        stands = _stands_on(graph, stage)
+        stands = _stands_on(graph, stage, names)
         yield ""
         yield f"{shown(stage.name)} (stage {stage.index}, line {stage.line}{mark}){stands}"
         for step in by_stage.get(stage.index, []):
@@ -166,11 +167,11 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _stands_on(graph: Graph, stage: StagePlan) -> str:
+def _stands_on(graph: Graph, stage: StagePlan, names: Mapping[int, str]) -> str:
     if stage.base is None:
         return " on nothing"
     below = graph.steps[stage.base]
-    return "" if below.stage == stage.index else f" on {shown(graph.stage(below.stage).name)}"
+    return "" if below.stage == stage.index else f" on {shown(names[below.stage])}"
 
 
 def _state(cached: Mapping[StepId, bool], step: StepId) -> str:
@@ -184,7 +185,7 @@ def _by_stage(graph: Graph) -> dict[int, list[AnyStep]]:
     return found
 
 
-def _reads(graph: Graph) -> dict[StepId, list[str]]:
+def _reads(graph: Graph, names: Mapping[int, str]) -> dict[StepId, list[str]]:
     """For each step a line for each tie that is not to its parent."""
     found: dict[StepId, list[str]] = {}
     for edge in plan_edges(graph):
@@ -194,16 +195,12 @@ def _reads(graph: Graph) -> dict[StepId, list[str]]:
             what = _context_name(edge.source.name)
         else:
             step = graph.steps[edge.source.step]
-            what = f"{step.id} ({shown(step.title if isinstance(step, BaseStep) else _stage_name(graph, step.stage))})"
+            what = f"{step.id} ({shown(step.title if isinstance(step, BaseStep) else names[step.stage])})"
         line = f"{'mounts' if edge.how == 'mount' else 'copies from'} {what}"
         lines = found.setdefault(edge.reader, [])
         if line not in lines:
             lines.append(line)
     return found
-
-
-def _stage_name(graph: Graph, index: int) -> str:
-    return graph.stage(index).name
 
 
 def _context_name(name: str) -> str:

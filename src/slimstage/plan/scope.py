@@ -66,6 +66,10 @@ class Expander:
             error.at(span)
             raise
 
+    def said(self, text: str, span: Span) -> None:
+        """Count a history text. Raises PlanError when all together are too much."""
+        self._spend(len(text), span)
+
     def entries(self, count: int, span: Span) -> None:
         """Count entries of an environment or history that are held once more. Raises PlanError when it is too much."""
         self._spend(count * _ENTRY, span)

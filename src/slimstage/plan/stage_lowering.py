@@ -116,6 +116,8 @@ class StageReader:
         except (PlanError, DockerfileError) as error:
             error.at(instruction.span)
             raise
+        if self._state.history:
+            self._around.expander.said(self._state.history[-1].created_by, instruction.span)
 
     def _expand(self, text: str, span: Span) -> str:
         return self._around.expander.word(text, self._state.scope.env, span)

@@ -9,6 +9,7 @@ frontend/dockerfile/dockerfile2llb/convert.go (buildDispatchStates, toCommand, i
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,9 @@ from slimstage.plan.contexts import (
 )
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander
+
+_MOST_FAULTS = 50
+"""Enough for one reading; each costs a look at the whole file."""
 
 EdgeKind = Literal["from", "copy", "mount"]
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")
@@ -316,9 +320,9 @@ def needed_stages(table: StageTable, target: int, triggers: Triggers, platform: 
     """
     found: dict[int, NeededStage] = {}
     faults: list[Diagnostic] = []
-    todo, seen = [target], {target}
-    while todo:
-        index = todo.pop(0)
+    todo, seen = deque([target]), {target}
+    while todo and len(faults) < _MOST_FAULTS:
+        index = todo.popleft()
         try:
             needed = _needed(table, table.stages[index], triggers, platform, faults)
         except (PlanError, DockerfileError) as error:
@@ -358,6 +362,8 @@ def _needed(
             edges += table.edges(stage, instruction)
         except (PlanError, DockerfileError) as error:
             faults += error.diagnostics
+            if len(faults) >= _MOST_FAULTS:
+                break
     replaced_by = stage.name if replacement else None
     return NeededStage(stage, base, own_platform, fired, tuple(edges), replaced_by)
 
