@@ -14,6 +14,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from slimstage.errors import Interrupted, StoreError
 
@@ -213,31 +214,66 @@ def remove_tree(path: str, *, on_error: Callable[[str, OSError], None] | None = 
         os.close(parent)
 
 
+_OPEN_LEVELS = 64
+"""Directories of one path that are open at once: a hostile layer may be deeper than a process may open files."""
+
+
+@dataclass(slots=True)
+class _Level:
+    fd: int
+    """-1 while it is closed because too many are open."""
+    name: str
+    names: list[str]
+    identity: tuple[int, int]
+
+
 class _Remover:
     def __init__(self, device: int, on_error: Callable[[str, OSError], None] | None) -> None:
         self._device, self._on_error = device, on_error
 
     def remove(self, parent: int, name: str) -> int:
         """Depth first with an own stack: a tree may be deeper than Python's."""
-        freed = 0
-        stack: list[tuple[int, str, list[str]]] = []
+        levels: list[_Level] = []
         try:
-            freed += self._enter(parent, name, stack)
-            while stack:
-                fd, own_name, names = stack[-1]
-                if names:
-                    freed += self._enter(fd, names.pop(), stack)
+            freed = self._enter(parent, name, levels)
+            while levels:
+                level = levels[-1]
+                if level.names:
+                    freed += self._enter(level.fd, level.names.pop(), levels)
+                    if len(levels) > _OPEN_LEVELS and (above := levels[-_OPEN_LEVELS - 1]).fd >= 0:
+                        os.close(above.fd)
+                        above.fd = -1
                     continue
-                stack.pop()
-                os.close(fd)
-                above = stack[-1][0] if stack else parent
-                self._attempt(own_name, lambda a=above, n=own_name: os.rmdir(n, dir_fd=a))  # type: ignore[misc]  # default arguments bind now
+                if len(levels) > 1 and levels[-2].fd < 0:
+                    levels[-2].fd = self._above(level.fd, levels[-2])
+                levels.pop()
+                os.close(level.fd)
+                self._remove_empty(level.name, levels[-1].fd if levels else parent)
         finally:
-            for fd, _, _ in stack:
-                os.close(fd)
+            for level in levels:
+                if level.fd >= 0:
+                    os.close(level.fd)
         return freed
 
-    def _enter(self, parent: int, name: str, stack: list[tuple[int, str, list[str]]]) -> int:
+    @staticmethod
+    def _above(fd: int, level: _Level) -> int:
+        """The directory that a level was, opened anew from below; it has to be the same one."""
+        above = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+        found = os.fstat(above)
+        if (found.st_dev, found.st_ino) != level.identity:
+            os.close(above)
+            raise OSError(errno.EBUSY, "changed while it was removed", level.name)
+        return above
+
+    def _remove_empty(self, name: str, parent: int) -> None:
+        try:
+            os.rmdir(name, dir_fd=parent)
+        except FileNotFoundError:
+            pass
+        except OSError as cause:
+            self._failed(name, cause)
+
+    def _enter(self, parent: int, name: str, levels: list[_Level]) -> int:
         """Unlinks a file, or pushes a directory."""
         try:
             found = os.stat(name, dir_fd=parent, follow_symlinks=False)
@@ -252,7 +288,7 @@ class _Remover:
             except BaseException:
                 os.close(fd)
                 raise
-            stack.append((fd, name, names))
+            levels.append(_Level(fd, name, names, (found.st_dev, found.st_ino)))
         except FileNotFoundError:
             return 0
         except OSError as cause:
@@ -275,14 +311,6 @@ class _Remover:
             os.close(fd)
             raise OSError(errno.EBUSY, "changed while it was removed", name)
         return fd
-
-    def _attempt(self, name: str, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except FileNotFoundError:
-            pass
-        except OSError as cause:
-            self._failed(name, cause)
 
     def _failed(self, name: str, cause: OSError) -> None:
         if self._on_error is None:

@@ -49,7 +49,9 @@ class Snapshots:
     def draft(self, layer: LayerId | None = None) -> Draft:
         """A new empty draft, held by a lock for as long as this process lives. Raises StoreError when the disk is full."""
         home = self._session.temporary("draft-")
-        draft = Draft(layer or LayerId(random_name()), os.path.join(home, "fs"), os.path.join(home, "work"))
+        draft = Draft(
+            LayerId(random_name()) if layer is None else layer, os.path.join(home, "fs"), os.path.join(home, "work")
+        )
         self._place(draft.id)
         with guarded("begin a layer"):
             make_private(home)

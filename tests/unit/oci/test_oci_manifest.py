@@ -162,7 +162,7 @@ def test_inline_data_has_to_match() -> None:
 )
 def test_platforms_fit_by_variant(offered: str, wanted: str, distance: int | None) -> None:
     def platform(text: str) -> Platform:
-        os, architecture, variant = [*text.split("/"), None][:3]  # type: ignore[list-item]  # two or three parts
+        os, architecture, variant = [*text.split("/"), None][:3]
         return Platform(str(os), str(architecture), variant)
 
     assert fits(platform(offered), platform(wanted)) == distance
