@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import tempfile
-import traceback
 from typing import TYPE_CHECKING
 
 from slimstage.cli.terminal import Paint, has_colour
@@ -58,7 +56,7 @@ def report(error: BaseException, session: Session) -> int:
         _say(error_text(_unexpected(error, session), paint))
         return _HOST_FAILED
     if session.is_debug:
-        _say("".join(traceback.format_exception(error)).rstrip())
+        _say(_trace(error))
     return status
 
 
@@ -131,15 +129,16 @@ def _lowered(text: str) -> str:
 
 def _unexpected(error: BaseException, session: Session) -> Diagnostic:
     """A fault of ours: one line for people, the trace in a file (or at once with --debug)."""
-    trace = "".join(traceback.format_exception(error))
     what = shown(f"{type(error).__name__}: {error}".splitlines()[0])
     if session.is_debug:
-        _say(trace.rstrip())
+        _say(_trace(error))
         return Diagnostic("internal", what, hint="this is a fault of slimstage: please report it")
+    import tempfile
+
     try:
         handle, path = tempfile.mkstemp(prefix="slimstage-trace-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(trace)
+            file.write(_trace(error) + "\n")
     except OSError:
         return Diagnostic("internal", what, hint="run again with --debug to see where it happened")
     return Diagnostic(
@@ -148,6 +147,12 @@ def _unexpected(error: BaseException, session: Session) -> Diagnostic:
         notes=(f"where it happened is in {path}",),
         hint="this is a fault of slimstage: please report it",
     )
+
+
+def _trace(error: BaseException) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _say(text: str) -> None:

@@ -185,6 +185,10 @@ def run(arguments: Sequence[str], session: Session) -> int:
             obj=session,
             complete_var="_SLIMSTAGE_COMPLETE",
         )
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # click's own answer to it is status 1
+            raise end.__context__ from None
+        raise
     finally:
         session.close()
     return result if isinstance(result, int) else 0

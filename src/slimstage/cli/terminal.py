@@ -7,7 +7,6 @@ without it.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 from typing import Literal, TextIO, TypeAlias
 
@@ -40,11 +39,6 @@ def has_colour(stream: TextIO, choice: bool | None = None, environment: Mapping[
     if known.get("NO_COLOR") or known.get("TERM") == "dumb":
         return False
     return is_terminal(stream)
-
-
-def width(fallback: int = 100) -> int:
-    """Columns of the terminal."""
-    return shutil.get_terminal_size((fallback, 24)).columns
 
 
 class Paint:

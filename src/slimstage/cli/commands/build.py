@@ -80,13 +80,14 @@ def _settings(dockerfile: str | None, context: str) -> Settings:
 
 
 def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) -> None:
-    from slimstage.build.builder import plan
-    from slimstage.plan.render import render_plan
-
     wanted = given["plan_format"] or ("json" if given["as_json"] else "text")
     chosen = cast("PlanFormat", one_of(wanted, PLAN_FORMATS, "--format"))
     if given["as_json"] and chosen != "json":
         raise UsageError(f"--json and --format={chosen} ask for different things", hint="give one of them")
+
+    from slimstage.build.builder import plan
+    from slimstage.plan.render import render_plan
+
     graph, cached = plan(request, session.store())
     sys.stdout.write(render_plan(graph, cached, chosen).rstrip("\n") + "\n")
 

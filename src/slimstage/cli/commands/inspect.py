@@ -12,8 +12,8 @@ from slimstage.cli.show import note, plain, print_json
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
 from slimstage.container.images import get_image
 from slimstage.container.records import Containers
-from slimstage.diagnostics import Diagnostic, did_you_mean
-from slimstage.errors import FormatError, UsageError
+from slimstage.diagnostics import did_you_mean
+from slimstage.errors import UsageError
 from slimstage.oci.reference import familiar
 
 _EXAMPLES = """\
@@ -32,8 +32,10 @@ slimstage inspect swift-pot         a container\
 def command(ctx: click.Context, session: Session, names: tuple[str, ...], verify: bool, as_json: bool) -> None:
     """Show images or containers in detail, as one JSON array; images in the form of `docker image inspect`."""
     if verify:
-        verdicts = [_verify(session, name) for name in names]  # all of them, also after a bad one
-        ctx.exit(0 if all(verdicts) else 1)
+        verdicts = [_verify(session, name, as_json) for name in names]  # all of them, also after a bad one
+        if as_json:
+            print_json(verdicts)
+        ctx.exit(0 if all(verdict["is_valid"] for verdict in verdicts) else 1)
     print_json([_document(session, name) for name in names])
 
 
@@ -51,19 +53,21 @@ def _document(session: Session, name: str) -> dict[str, Any]:
     return document
 
 
-def _verify(session: Session, name: str) -> bool:
+def _verify(session: Session, name: str, as_json: bool) -> dict[str, Any]:
     """Says what is wrong with the image, or that nothing is."""
-    from slimstage.cli.verifying import verify_image
+    from slimstage.cli.verifying import faults_of
 
     store = session.store()
     image = get_image(store, name)
-    faults: list[Diagnostic] = []
-    try:
-        verify_image(store, image)
-    except FormatError as error:
-        faults = list(error.diagnostics)
-    for fault in faults:
-        note(f"{name}: {fault}")
-    if not faults:
-        note(f"{name}: valid")
-    return not faults
+    faults = faults_of(store, image)
+    if not as_json:
+        for fault in faults:
+            note(f"{name}: {fault}")
+        if not faults:
+            note(f"{name}: valid")
+    return {
+        "name": name,
+        "id": image.id,
+        "is_valid": not faults,
+        "faults": [{"code": fault.code, "message": fault.message} for fault in faults],
+    }

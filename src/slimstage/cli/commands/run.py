@@ -73,7 +73,7 @@ _ON, _IN, _LIM = "The container", "What it sees", "Limits"
 @option("-w", "--workdir", metavar="DIR", group=_IN, help="The working directory.")
 @option("-u", "--user", metavar="USER[:GROUP]", group=_IN, help="Run as this user, by name or number.")
 @option("--network", metavar="MODE", group=_IN, help="default, none or host [default: default].")
-@option("-h", "--hostname", metavar="NAME", group=_IN, help="Its host name.")
+@option("--hostname", metavar="NAME", group=_IN, help="Its host name.")
 @option("--add-host", multiple=True, metavar="NAME:ADDRESS", group=_IN, help="A line for /etc/hosts.")
 @option("--read-only", is_flag=True, group=_IN, help="Its files cannot be changed.")
 @option("-m", "--memory", metavar="SIZE", group=_LIM, help="Memory limit.")

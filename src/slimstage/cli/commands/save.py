@@ -1,0 +1,93 @@
+"""`slimstage save`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from slimstage.cli.image_source import ready_source
+from slimstage.cli.program import Session
+from slimstage.cli.show import print_json
+from slimstage.cli.terminal import is_terminal
+from slimstage.cli.values import one_of
+from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
+from slimstage.container.images import get_image
+from slimstage.digest import Digest
+from slimstage.errors import FormatError, UsageError
+from slimstage.oci.reference import parse_reference
+from slimstage.store.images import StoredImage
+from slimstage.store.source import Export
+
+FORMATS = ("docker", "oci", "oci-dir")
+
+_EXAMPLES = """\
+slimstage save -o iris.tar iris                      for docker load and podman load
+slimstage save --format oci -o iris.oci.tar iris     an OCI archive
+slimstage save --format oci-dir -o layout iris base  an OCI layout directory with two images
+slimstage save iris | ssh host docker load\
+"""
+
+
+@verb("save", examples=_EXAMPLES)
+@click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=complete_images)
+@option("-o", "--output", metavar="PATH", help="Where to write; - is stdout [default: stdout].")
+@option("--format", "wanted_format", metavar="FORMAT", help="docker, oci or oci-dir [default: docker].")
+@json_option
+@pass_session
+def command(
+    session: Session, names: tuple[str, ...], output: str | None, wanted_format: str | None, as_json: bool
+) -> None:
+    """Write images to an archive that docker, podman and skopeo read, or to an OCI layout directory.
+
+    Manifests, configs and layers are written as they are in the store: digests stay.
+    """
+    chosen = one_of(wanted_format or "docker", FORMATS, "--format")
+    to_stdout = output in (None, "-")
+    if chosen == "oci-dir" and to_stdout:
+        raise UsageError("--format=oci-dir needs a directory", hint="add -o DIR")
+    if to_stdout and as_json:
+        raise UsageError("stdout cannot hold both the archive and --json", hint="add -o FILE")
+    if to_stdout and is_terminal(sys.stdout):
+        raise UsageError("an archive is not written to a terminal", hint="add -o FILE, or a pipe")
+    store = session.store()
+    found: dict[str, tuple[StoredImage, list[str]]] = {}
+    for name in names:
+        image = get_image(store, name)
+        found.setdefault(image.id, (image, []))[1].extend(_names_of(image, name))
+    exports = [
+        Export(ready_source(store, image), tuple(dict.fromkeys(wanted)), platform=image.platform)
+        for image, wanted in found.values()
+    ]
+    digest = _write(exports, None if to_stdout else output, chosen)
+    if as_json:
+        print_json(
+            {
+                "output": output,
+                "format": chosen,
+                "index_digest": digest,
+                "images": [{"id": i, "names": list(dict.fromkeys(wanted))} for i, (_, wanted) in found.items()],
+            }
+        )
+
+
+def _names_of(image: StoredImage, given: str) -> list[str]:
+    """The name it was asked for by; none for an ID."""
+    try:
+        full = str(parse_reference(given).with_default_tag())
+    except FormatError:
+        return []
+    return [full] if full in image.names else []
+
+
+def _write(exports: list[Export], path: str | None, chosen: str) -> Digest:
+    from slimstage.store.layout import LayoutSink
+    from slimstage.store.save import ArchiveSink, write_archive
+
+    if path is None:
+        digest = write_archive(sys.stdout.buffer, exports, is_docker=chosen == "docker")
+        sys.stdout.buffer.flush()
+        return digest
+    if chosen == "oci-dir":
+        return LayoutSink(path).write(exports)
+    return ArchiveSink(path, is_docker=chosen == "docker").write(exports)

@@ -1,0 +1,81 @@
+"""An image of the store with all its bytes at hand: what `save` writes and `inspect --verify` reads.
+
+A layer that was built here and never asked for in bytes is packed now, in the way it was packed before: its diff ID,
+which the image's config names, says whether that was right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from slimstage.build.packing import LayerFormat, Packer, Times
+from slimstage.errors import StoreError
+from slimstage.oci.manifest import parse_manifest
+from slimstage.store.images import ImageLayer, StoredImage
+from slimstage.store.source import StoreSource
+from slimstage.store.store import Store
+
+
+def ready_source(store: Store, image: StoredImage) -> StoreSource:
+    """The image as a source whose every blob is in the store, held until the store is closed.
+
+    Raises StoreError when a layer's bytes are gone and its directory is gone or does not give them again.
+    """
+    manifest = parse_manifest(store.blobs.read(image.manifest))
+    missing = [
+        layer for layer, blob in zip(image.layers, manifest.layers, strict=True) if not store.blobs.has(blob.digest)
+    ]
+    if missing:
+        packer = Packer(store, threads=2)
+        try:
+            for layer in missing:
+                _pack(store, packer, layer)
+        finally:
+            packer.close()
+    for blob in manifest.layers:
+        if not store.blobs.has(blob.digest):
+            raise StoreError(
+                f'the bytes of layer "{blob.digest}" are not in the store any more',
+                code="blob-missing",
+                hint="build or pull the image again",
+            )
+    return StoreSource(store.blobs, image.manifest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a layer's tar was made, of what the store remembers about packings of it."""
+
+    clamp_s: int | None
+    extra: str
+
+    @property
+    def times(self) -> Times:
+        return Times(self.clamp_s, is_for_all=self.extra == "all")
+
+
+def _pack(store: Store, packer: Packer, layer: ImageLayer) -> None:
+    if layer.layer is None or not store.snapshots.has((layer.layer,)):
+        raise StoreError(
+            f'layer "{layer.diff_id}" is neither packed nor unpacked in the store',
+            code="layer-missing",
+            hint="build or pull the image again",
+        )
+    for form in (*_known_forms(store, layer), _Form(None, "")):
+        packed = packer.result(layer.layer, LayerFormat("uncompressed", None, form.times), wants_blob=True)
+        if packed.diff_id == layer.diff_id:
+            return
+    raise StoreError(
+        f'layer "{layer.diff_id}" cannot be packed again from its files', code="blob-missing", hint="build it again"
+    )
+
+
+def _known_forms(store: Store, layer: ImageLayer) -> list[_Form]:
+    rows = store.database.query(
+        "SELECT packing FROM packed WHERE layer = ? AND diff_id = ?", (layer.layer, layer.diff_id)
+    )
+    forms = []
+    for (text,) in rows:
+        _, _, _, clamp, extra = text.split("/", 4)
+        forms.append(_Form(None if clamp == "-" else int(clamp), "" if extra == "-" else extra))
+    return list(dict.fromkeys(forms))

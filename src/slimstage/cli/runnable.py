@@ -1,0 +1,112 @@
+"""What `run` is given becomes an image whose files are unpacked in the store: found there, or pulled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimstage.container.images import config_of
+from slimstage.errors import FormatError, UsageError
+from slimstage.events import Event, TransferProgress
+from slimstage.oci.config import ImageConfig
+from slimstage.oci.descriptor import Platform, host_platform, parse_platform
+from slimstage.oci.reference import parse_reference
+from slimstage.store.images import StoredImage
+from slimstage.store.snapshots import Stack
+from slimstage.store.store import Store
+
+if TYPE_CHECKING:
+    from slimstage.cli.program import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Runnable:
+    """`stack`: the layer directories, held from now on."""
+
+    image_id: str
+    config: ImageConfig
+    stack: Stack
+
+
+def find_runnable(store: Store, image: str, *, pulls: bool, platform: str | None, session: Session) -> Runnable:
+    """The image of that name, ID or beginning of an ID; one that is not in the store is pulled, and kept.
+
+    Raises UsageError: no image and no name of one. PlanError, RegistryError: it cannot be pulled.
+    """
+    wanted = _platform(platform)
+    found = None if pulls else store.images.find(image)
+    if found is not None:
+        stack = unpacked(store, found)
+        if stack is not None:
+            return Runnable(found.id, config_of(store, found.id), stack)
+    try:
+        parse_reference(image)
+    except FormatError as error:
+        raise UsageError(error.message, code="no-such-image", hint="see: slimstage images") from error
+    return _pulled(store, image, wanted, pulls=pulls, session=session)
+
+
+def unpacked(store: Store, image: StoredImage) -> Stack | None:
+    """The image's layers, unpacked now where they were not; None when neither directory nor bytes are here."""
+    layers = [layer.layer for layer in image.layers]
+    stack = tuple(layer for layer in layers if layer is not None)
+    if len(stack) == len(layers) and store.snapshots.has(stack):
+        return stack
+    if not all(layer.blob is not None and store.blobs.has(layer.blob.digest) for layer in image.layers):
+        return None
+    from slimstage.bases.base import Base
+    from slimstage.bases.resolve import Bases
+    from slimstage.events import ignore
+
+    config = config_of(store, image.id)
+    base = Base(image.id, image.id, image.manifest, config, image.platform, image.layers)
+    return Bases(store, {}).fetch(base, ignore, "")
+
+
+def _platform(text: str | None) -> Platform:
+    if text is None:
+        return host_platform()
+    try:
+        return parse_platform(text)
+    except FormatError as error:
+        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
+
+
+def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, session: Session) -> Runnable:
+    import sys
+    import time
+    from dataclasses import replace
+
+    from slimstage.bases.resolve import Bases
+    from slimstage.cli.progress.choose import choose_kind, make_progress
+
+    bases = Bases(store, _registries())
+    progress = make_progress(
+        "plain" if choose_kind(None, sys.stderr) != "quiet" else "quiet", sys.stderr, session.colour
+    )
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TransferProgress):
+            progress(replace(event, step=""))
+
+    try:
+        base = bases.resolve(image, platform, pull=pulls)
+        stack = bases.fetch(base, listen, "")
+    finally:
+        progress.close()
+    layers = tuple(replace(layer, layer=identity) for layer, identity in zip(base.layers, stack, strict=True))
+    name = str(parse_reference(image).with_default_tag())
+    stored = StoredImage(base.id, base.manifest, base.platform, layers, time.time())
+    store.images.put(stored, () if "@" in image else (name,))
+    return Runnable(base.id, base.config, stack)
+
+
+def _registries() -> dict[str, dict[str, object]]:
+    """`[registry]` of a slimstage.toml in the working directory."""
+    import os
+
+    from slimstage.cli.settings import FILE_NAME, read_settings
+
+    if not os.path.lexists(FILE_NAME):
+        return {}
+    return {host: dict(entries) for host, entries in read_settings(os.path.abspath(FILE_NAME)).registries.items()}
