@@ -17,21 +17,11 @@ from typing import Self
 from slimstage.context.patterns import Matched, Pattern, PatternMatcher
 from slimstage.context.tree import FileIdentity
 from slimstage.errors import ContextError
-from slimstage.tree.entry import Entry, Kind
+from slimstage.tree.entry import KINDS, NO_DEVICE, NO_XATTRS, Entry
 from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
-
-KINDS: dict[int, Kind] = {
-    stat.S_IFREG: "file",
-    stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "symlink",
-    stat.S_IFCHR: "char",
-    stat.S_IFBLK: "block",
-    stat.S_IFIFO: "fifo",
-    stat.S_IFSOCK: "socket",
-}
+from slimstage.tree.xattrs import read_xattrs
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_NOT_COPIED = ("trusted.overlay.", "user.overlay.", "security.selinux", "system.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,28 +297,6 @@ def cannot_open(path: str, name: str, error: OSError) -> ContextError:
     return ContextError(f'"{path}" cannot be opened for {name}: {error.strerror}', code="context-unreadable")
 
 
-def read_xattrs(place: str | int) -> dict[str, bytes]:
-    """The extended attributes that a copy keeps: without overlay's own, SELinux labels and what the kernel derives."""
-    try:
-        names = os.listxattr(place) if isinstance(place, int) else os.listxattr(place, follow_symlinks=False)
-    except OSError:
-        return {}
-    if not names:
-        return {}
-    found = {}
-    for name in sorted(names):
-        if not name.startswith(_NOT_COPIED):
-            try:
-                found[name] = (
-                    os.getxattr(place, name)
-                    if isinstance(place, int)
-                    else os.getxattr(place, name, follow_symlinks=False)
-                )
-            except OSError:
-                continue
-    return found
-
-
 def _by_bytes(entry: os.DirEntry[str]) -> bytes:
     return os.fsencode(entry.name)
 
@@ -341,19 +309,19 @@ def _names(path: str) -> list[str]:
 def _entry_of(fd: int, name: str, path: str, status: os.stat_result) -> ContextEntry:
     mode = status.st_mode
     kind = KINDS[stat.S_IFMT(mode)]
-    is_device = kind in ("char", "block")
+    has_xattrs = kind in ("file", "dir")
     return ContextEntry(
-        path=path,
-        kind=kind,
-        mode=stat.S_IMODE(mode),
-        uid=status.st_uid,
-        gid=status.st_gid,
-        size=status.st_size if kind == "file" else 0,
-        mtime_ns=status.st_mtime_ns,
-        target=os.readlink(name, dir_fd=fd) if kind == "symlink" else "",
-        rdev=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
-        xattrs={} if kind == "symlink" else read_xattrs(link_path(fd, name)),
-        identity=(status.st_dev, status.st_ino),
-        nlink=status.st_nlink,
+        path,
+        kind,
+        mode & 0o7777,
+        status.st_uid,
+        status.st_gid,
+        status.st_size if kind == "file" else 0,
+        status.st_mtime_ns,
+        os.readlink(name, dir_fd=fd) if kind == "symlink" else "",
+        (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else NO_DEVICE,
+        read_xattrs(link_path(fd, name))[0] if has_xattrs else NO_XATTRS,
+        (status.st_dev, status.st_ino),
+        status.st_nlink,
         ctime_ns=status.st_ctime_ns,
     )
