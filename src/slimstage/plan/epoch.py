@@ -13,7 +13,7 @@ from typing import TypeAlias
 from slimstage.diagnostics import Span, did_you_mean
 from slimstage.dockerfile.instructions import Add, Arg, Dockerfile, Stage
 from slimstage.errors import PlanError
-from slimstage.plan.contexts import SCRATCH
+from slimstage.plan.contexts import SCRATCH, LocalSource, classify
 from slimstage.plan.copies import Place, lower_copy
 from slimstage.plan.graph import FromContext, Git, Url
 from slimstage.plan.request import PlanRequest
@@ -32,6 +32,8 @@ class Epoch:
 
     seconds: int | None = None
     source: EpochSource | None = None
+    is_named: bool = False
+    """A name that gives no time: the variable is not set."""
 
 
 def find_epoch(dockerfile: Dockerfile, request: PlanRequest, shared: Mapping[str, str], expander: Expander) -> Epoch:
@@ -44,7 +46,9 @@ def find_epoch(dockerfile: Dockerfile, request: PlanRequest, shared: Mapping[str
     if value == "context":
         return Epoch(source=FromContext(""))
     if value in request.contexts:
-        return Epoch(source=FromContext(value))
+        # Only files have a date to go by; an image gives none, as in BuildKit.
+        is_local = isinstance(classify(value, request.contexts[value]), LocalSource)
+        return Epoch(source=FromContext(value)) if is_local else Epoch(is_named=True)
     for stage in dockerfile.stages:
         if stage.name == value.lower():
             return Epoch(source=_stage_source(stage, request, {k: v for k, v in shared.items() if k != NAME}, expander))

@@ -36,10 +36,11 @@ from slimstage.plan.graph import (
     StagePlan,
     StepId,
 )
+from slimstage.plan.needs import NeededStage, needed_stages
 from slimstage.plan.request import BaseProvider, PlanRequest, ResolvedImage
 from slimstage.plan.scope import Expander, Scope, global_args
 from slimstage.plan.stage_lowering import StageReader, StageState, Surroundings
-from slimstage.plan.stages import NeededStage, StageTable, needed_stages
+from slimstage.plan.stages import StageTable
 
 
 def lower(dockerfile: Dockerfile, request: PlanRequest, bases: BaseProvider) -> Graph:
@@ -104,7 +105,7 @@ class _Lowering:
             target=target,
             skipped=self._skipped(needed, target),
             contexts=self._contexts(),
-            warnings=tuple(str(warning) for warning in self._dockerfile.warnings),
+            warnings=tuple(f"{each.span}: {each.code}: {each.message}" for each in self._dockerfile.warnings),
             source_date_epoch_s=self._epoch.seconds,
             epoch_source=self._epoch.source,
         )
@@ -272,7 +273,7 @@ class _Lowering:
 
 def _with_epoch(request: PlanRequest, shared: dict[str, str], epoch: Epoch) -> tuple[PlanRequest, dict[str, str]]:
     """An epoch that is a name is no value for instructions: it is not set until it is known."""
-    if epoch.source is None:
+    if epoch.source is None and not epoch.is_named:
         return request, shared
     args = {name: value for name, value in request.build_args.items() if name != NAME}
     return replace(request, build_args=args), {name: value for name, value in shared.items() if name != NAME}

@@ -1,7 +1,7 @@
-"""Which stage, image or context a name means, and which stages a target needs.
+"""Which stage, image or context a name means.
 
-A stage is found by name (case does not matter, the last of that name wins) or index, and only an earlier one can be read from.
-Stages that the target does not need are never looked into: their faults are nobody's. Source: BuildKit
+A stage is found by name (case does not matter, the last of that name wins) or index, and only an earlier one can be read
+from. Source: BuildKit
 frontend/dockerfile/dockerfile2llb/convert.go (buildDispatchStates, toCommand, initOnBuildTriggers); dockerfile.md §1.2 and
 §4 (27 to 33).
 """
@@ -9,15 +9,13 @@ frontend/dockerfile/dockerfile2llb/convert.go (buildDispatchStates, toCommand, i
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from slimstage.diagnostics import Diagnostic, Span, did_you_mean, near
-from slimstage.dockerfile.instructions import Copy, Dockerfile, From, Instruction, OnBuild, Run, Stage
+from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
 from slimstage.dockerfile.mounts import parse_mount
-from slimstage.dockerfile.parse import parse_trigger
 from slimstage.errors import DockerfileError, FormatError, PlanError, SlimstageError
 from slimstage.oci.descriptor import Platform, parse_platform
 from slimstage.plan.contexts import (
@@ -33,15 +31,9 @@ from slimstage.plan.contexts import (
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander
 
-_MOST_FAULTS = 50
-"""Enough for one reading; each costs a look at the whole file."""
-
 EdgeKind = Literal["from", "copy", "mount"]
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")
 _VARIABLE = re.compile(r"\$.", re.DOTALL)
-
-Triggers = Callable[[ImageSource, Platform, Span], Sequence[str]]
-"""Asks for the ONBUILD triggers of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +44,6 @@ class Edge:
     kind: EdgeKind
     name: str
     span: Span
-
-
-@dataclass(frozen=True, slots=True)
-class NeededStage:
-    """A stage that the target needs, with the triggers of its base in front of its own instructions."""
-
-    stage: Stage
-    base: Source
-    platform: Platform | None
-    """Of `--platform`; None: the target's."""
-    triggers: tuple[Instruction, ...]
-    edges: tuple[Edge, ...]
-    replaced_by: str | None = None
-    """The named context that stands here instead: the stage's own instructions do not count."""
-
-    @property
-    def instructions(self) -> tuple[Instruction, ...]:
-        return self.triggers + (() if self.replaced_by else self.stage.instructions)
-
-    @property
-    def needs(self) -> tuple[int, ...]:
-        """Indexes of the stages it reads from, sorted."""
-        return tuple(sorted({edge.source.index for edge in self.edges if isinstance(edge.source, StageSource)}))
 
 
 class StageTable:
@@ -310,94 +279,3 @@ class StageTable:
                 yield found.index
             elif position and _INDEX.match(name) and 0 <= int(name) < len(self.stages):
                 yield int(name)
-
-
-def needed_stages(table: StageTable, target: int, triggers: Triggers, platform: Platform) -> dict[int, NeededStage]:
-    """The stages that the target needs, in an order where inputs come first.
-
-    triggers: asked for every image that a needed stage stands on.
-    Raises PlanError with every fault of names among them; whatever `triggers` raises.
-    """
-    found: dict[int, NeededStage] = {}
-    faults: list[Diagnostic] = []
-    todo, seen = deque([target]), {target}
-    while todo and len(faults) < _MOST_FAULTS:
-        index = todo.popleft()
-        try:
-            needed = _needed(table, table.stages[index], triggers, platform, faults)
-        except (PlanError, DockerfileError) as error:
-            faults += error.diagnostics
-            continue
-        found[index] = needed
-        for each in needed.needs:
-            if each not in seen:
-                seen.add(each)
-                todo.append(each)
-    if faults:
-        raise PlanError.of(sorted(faults, key=lambda fault: fault.span.line if fault.span else 0))
-    return _ordered(table, found)
-
-
-def _needed(
-    table: StageTable, stage: Stage, triggers: Triggers, platform: Platform, faults: list[Diagnostic]
-) -> NeededStage:
-    replacement = table.replacement(stage)
-    base = replacement or table.base(stage)
-    own_platform = table.platform(stage)
-    fired: tuple[Instruction, ...] = ()
-    texts: Sequence[str] = ()
-    if isinstance(base, ImageSource):
-        try:
-            texts = triggers(base, own_platform or platform, stage.from_.span)
-        except PlanError as error:
-            table.explain(error, stage, base.reference)
-            raise
-    elif isinstance(base, StageSource):
-        parent = table.stages[base.index]
-        texts = [each.trigger for each in parent.instructions if isinstance(each, OnBuild)]
-    fired = tuple(_fired(text, stage.from_) for text in texts) if not replacement else ()
-    edges = [Edge(base, "from", stage.from_.image, stage.from_.span)]
-    for instruction in (*fired, *(() if replacement else stage.instructions)):
-        try:
-            edges += table.edges(stage, instruction)
-        except (PlanError, DockerfileError) as error:
-            faults += error.diagnostics
-            if len(faults) >= _MOST_FAULTS:
-                break
-    replaced_by = stage.name if replacement else None
-    return NeededStage(stage, base, own_platform, fired, tuple(edges), replaced_by)
-
-
-def _fired(text: str, from_: From) -> Instruction:
-    try:
-        return parse_trigger(text, from_.span)
-    except DockerfileError as error:
-        error.at(from_.span)
-        raise
-
-
-def _ordered(table: StageTable, found: dict[int, NeededStage]) -> dict[int, NeededStage]:
-    """Inputs first, then by number. Only `target:` contexts can make a cycle here. Raises PlanError."""
-    done: dict[int, NeededStage] = {}
-    waiting: set[int] = set()
-    for start in sorted(found):
-        path = [start]
-        while path:
-            index = path[-1]
-            missing = [each for each in found[index].needs if each not in done] if index not in done else []
-            if not missing:
-                path.pop()
-                waiting.discard(index)
-                done.setdefault(index, found[index])
-                continue
-            waiting.add(index)
-            if missing[0] in waiting:
-                stage = table.stages[index]
-                raise PlanError(
-                    f'circular dependency detected on stage "{stage.shown_name}"',
-                    code="stage-cycle",
-                    span=stage.from_.span,
-                    notes=(f'it needs "{table.stages[missing[0]].shown_name}" through a named context',),
-                )
-            path.append(missing[0])
-    return done

@@ -200,3 +200,12 @@ def test_an_epoch_of_nothing_is_refused_with_a_near_name() -> None:
     assert (error.code, error.hint) == ("bad-source-date-epoch", 'did you mean "source"?')
     assert error.diagnostics[0].span is not None
     assert error.diagnostics[0].span.line == 1
+
+
+def test_an_epoch_of_a_named_context_is_that_of_its_files_or_none() -> None:
+    text = "FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN x\n"
+    asked = {"SOURCE_DATE_EPOCH": "src"}
+    assert planned(text, build_args=asked, contexts={"src": "./dir"}).epoch_source == FromContext("src")
+    graph = planned(text, build_args=asked, contexts={"src": "docker-image://x"})
+    assert (graph.epoch_source, graph.source_date_epoch_s) == (None, None)
+    assert "SOURCE_DATE_EPOCH" not in environment(runs(graph)[0])

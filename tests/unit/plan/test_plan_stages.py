@@ -381,3 +381,20 @@ def test_a_child_stage_carries_history_and_base_layers_on() -> None:
 def test_a_chain_of_a_thousand_stages_is_planned() -> None:
     text = "FROM busybox AS s0\n" + "".join(f"FROM s{n} AS s{n + 1}\nRUN {n}\n" for n in range(1000))
     assert len(planned(text).stages) == 1001
+
+
+def test_warnings_of_the_reader_are_handed_on_as_lines() -> None:
+    graph = planned("FROM busybox\nRUN a \\\n\n  b\n")
+    assert len(graph.warnings) == 1
+    assert graph.warnings[0].startswith("Dockerfile:")
+    assert "\n" not in graph.warnings[0]
+
+
+def test_many_faults_end_in_a_report_of_some() -> None:
+    text = "FROM busybox AS s0\n" + "".join(f"COPY --from={n} / /\n" for n in range(100, 400))
+    assert 50 <= len(refused(text).diagnostics) <= 51
+
+
+def test_an_error_of_a_base_gets_the_place_of_its_from() -> None:
+    error = refused("FROM busybox AS a\nFROM a\nCOPY --from=nowhere / /\n")
+    assert (error.code, str(error.diagnostics[0].span)) == ("no-such-base", "Dockerfile:3:1")
