@@ -33,8 +33,6 @@ def report(error: BaseException, session: Session) -> int:
     """Says on stderr what went wrong and returns the exit status."""
     import click
 
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):

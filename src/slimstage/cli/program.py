@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from slimstage.store.store import Store
 
 HELP_NAMES = ("-h", "--help")
+COMPLETION = "_SLIMSTAGE_COMPLETE"
+"""Set by the shell functions that `slimstage completion` prints; `main.py` knows it too."""
 
 _EXAMPLES = """\
 slimstage build -t iris .           build the Dockerfile here
@@ -176,19 +178,20 @@ def _without_command(ctx: click.Context) -> None:
 
 
 def run(arguments: Sequence[str], session: Session) -> int:
-    """Runs one command line. Raises whatever the command raises; returns its exit status."""
+    """Runs one command line. Raises whatever the command raises; returns its exit status.
+
+    Not by click's own `main`, which answers a broken pipe with status 1 and prints in its own words.
+    """
+    program = make_program()
+    if instruction := os.environ.get(COMPLETION):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(program, {}, "slimstage", COMPLETION, instruction)
     try:
-        result = make_program().main(
-            list(arguments),
-            prog_name="slimstage",
-            standalone_mode=False,
-            obj=session,
-            complete_var="_SLIMSTAGE_COMPLETE",
-        )
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # click's own answer to it is status 1
-            raise end.__context__ from None
-        raise
+        with program.make_context("slimstage", list(arguments), obj=session) as context:
+            result = program.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
     finally:
         session.close()
     return result if isinstance(result, int) else 0

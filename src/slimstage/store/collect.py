@@ -20,7 +20,7 @@ from slimstage.oci.manifest import Manifest, parse_document
 from slimstage.store.caches import CacheSlot
 from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.images import StoredImage
-from slimstage.store.session import dead_sessions, leased, sweep
+from slimstage.store.session import dead_sessions, drop_step_locks, leased, sweep
 from slimstage.store.snapshots import LayerId, tree_bytes
 from slimstage.store.store import Store
 
@@ -61,6 +61,8 @@ def prune(
     keep_bytes: int | None = None,
     all_: bool = False,
     filters: Iterable[Kind] | None = None,
+    *,
+    dry_run: bool = False,
 ) -> PruneReport:
     """Removes what nothing needs: images without a name, layers and blobs of neither image, container nor cached step,
     and what dead processes left.
@@ -68,12 +70,13 @@ def prune(
     older_than_s: cached steps, cache mounts and unnamed images that were not used for so many seconds go, too; younger
     unnamed images stay. keep_bytes: cached steps and cache mounts go, the longest unused first, until the store is no
     larger. all_: every cached step and every cache mount goes. filters: only these kinds of things are looked at.
+    dry_run: nothing is removed; the report says what would be.
     Named images, containers and whatever a running process uses are never touched. Raises StoreError.
     """
     kinds = KINDS if filters is None else frozenset(filters)
     collector = _Collector(store, kinds, older_than_s, all_)
     with guarded("prune the store"):
-        removed = collector.run(keep_bytes)
+        removed = collector.preview(keep_bytes) if dry_run else collector.run(keep_bytes)
     return PruneReport(tuple(removed), sum(thing.size_bytes for thing in removed), collector.kept_in_use)
 
 
@@ -103,8 +106,50 @@ class _Collector:
             removed += self._shrink(keep_bytes)
         return removed
 
+    def preview(self, keep_bytes: int | None) -> list[Removed]:
+        """What `run` would remove, and how large it is; nothing changes."""
+        root = os.path.join(str(self._store.root), "tmp")
+        removed: list[Removed] = []
+        if "temporary" in self._kinds:
+            names = list(dead_sessions(str(self._store.root)))
+            removed += [Removed("temporary", name, tree_bytes(os.path.join(root, name))) for name in names]
+        caches = self._old_caches() if "cache" in self._kinds else []
+        records = self._old_records()
+        swept = self._would_sweep(records)
+        if keep_bytes is not None:
+            size = store_bytes(self._store)
+            oldest = [pair for pair in self._by_last_use() if pair[1] not in caches and pair[1] not in records]
+            step = max(1, len(oldest) // 10)
+            while oldest and size - sum(map(_cache_bytes, caches)) - sum(t.size_bytes for t in swept) > keep_bytes:
+                batch, oldest = oldest[:step], oldest[step:]
+                caches += [thing for _, thing in batch if isinstance(thing, CacheSlot)]
+                records += [thing for _, thing in batch if isinstance(thing, str)]
+                swept = self._would_sweep(records)
+        return removed + [Removed("cache", slot.identity, _cache_bytes(slot)) for slot in caches] + swept
+
+    def _would_sweep(self, records: list[str]) -> list[Removed]:
+        with wait_lock(self._store.session.collect_lock):
+            plan = self._mark(records, leased(str(self._store.root)))
+        self.kept_in_use = max(self.kept_in_use, plan.kept_in_use)
+        removed = [Removed("image", image.id, 0) for image in plan.images]
+        removed += [Removed("record", key, 0) for key in plan.records]
+        removed += [Removed("layer", layer, tree_bytes(self._store.snapshots.place(layer))) for layer in plan.layers]
+        sizes = dict(self._store.blobs.list()) if plan.blobs else {}
+        return removed + [Removed("blob", digest, sizes.get(digest, 0)) for digest in plan.blobs]
+
+    def _by_last_use(self) -> list[tuple[float, str | CacheSlot]]:
+        """Records and cache mounts of the kinds looked at, the longest unused first."""
+        self._store.records.flush()
+        found: list[tuple[float, str | CacheSlot]] = []
+        if "record" in self._kinds:
+            found += [(used_s, key) for key, used_s in self._store.database.query("SELECT key, used_s FROM records")]
+        if "cache" in self._kinds:
+            found += [(slot.used_s, slot) for slot in self._store.caches.list()]
+        return sorted(found, key=lambda pair: pair[0])
+
     def _temporary(self) -> list[Removed]:
         root = str(self._store.root)
+        drop_step_locks(root)
         return [Removed("temporary", name, sweep(root, [name])) for name in list(dead_sessions(root))]
 
     def _is_old(self, used_s: float) -> bool:
@@ -131,15 +176,7 @@ class _Collector:
     def _shrink(self, keep_bytes: int) -> list[Removed]:
         """Records and cache mounts in the order of their last use, a tenth of them at a time, until it is enough."""
         removed: list[Removed] = []
-        if not self._kinds & {"record", "cache"}:
-            return removed
-        self._store.records.flush()
-        oldest: list[tuple[float, str | CacheSlot]] = []
-        if "record" in self._kinds:
-            oldest += [(used_s, key) for key, used_s in self._store.database.query("SELECT key, used_s FROM records")]
-        if "cache" in self._kinds:
-            oldest += [(slot.used_s, slot) for slot in self._store.caches.list()]
-        oldest.sort(key=lambda pair: pair[0])
+        oldest = self._by_last_use()
         step = max(1, len(oldest) // 10)
         while oldest and store_bytes(self._store) > keep_bytes:
             batch, oldest = oldest[:step], oldest[step:]
@@ -238,6 +275,10 @@ class _Collector:
             return  # damaged: doctor speaks about it; what the row says is kept
         if isinstance(document, Manifest):
             needed.update(f"blob {d.digest}" for d in (document.config, *document.layers))
+
+
+def _cache_bytes(slot: CacheSlot) -> int:
+    return tree_bytes(slot.path)
 
 
 def _layer_bytes(store: Store, layer: LayerId) -> int:

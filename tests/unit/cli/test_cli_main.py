@@ -91,7 +91,7 @@ def test_every_command_has_json_and_documented_options(entry: object) -> None:
         (["build", ".", "extra"], "unexpected extra argument"),
         (["build", "-t"], "requires an argument"),
         (["--rot", "x", "images"], 'did you mean "--root"?'),
-        (["tag", "one"], "name is missing"),
+        (["tag", "one"], "NAME is missing"),
         (["build", "--squash", "."], "--squash is not offered"),
         (["build", "--progress=loud", "."], "--progress"),
         (["build", "--json", "-q", "."], "both print to stdout"),

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from slimstage.cli.program import make_program
+from slimstage.cli.program import COMPLETION, make_program
 from slimstage.cli.show import print_json
 from slimstage.cli.values import one_of
 from slimstage.cli.verb import json_option, verb
@@ -29,7 +29,7 @@ def command(shell: str, as_json: bool) -> None:
     one_of(shell, SHELLS, "the shell")
     kind = get_completion_class(shell)
     assert kind is not None
-    completer = kind(make_program(), {}, "slimstage", "_SLIMSTAGE_COMPLETE")
+    completer = kind(make_program(), {}, "slimstage", COMPLETION)
     # Not `source()`: for bash that starts a shell, only to warn about old versions.
     script = completer.source_template % completer.source_vars()
     if as_json:

@@ -71,7 +71,7 @@ def command(
         containers = Containers(session.root_path())
         for record in ended:
             containers.remove(record.id)
-    report = prune(session.store(), age, keep, takes_all, kinds, **({"dry_run": True} if dry_run else {}))
+    report = prune(session.store(), age, keep, takes_all, kinds, dry_run=dry_run)
     _tell(report, [record.name for record in ended], dry_run=dry_run, as_json=as_json)
 
 
