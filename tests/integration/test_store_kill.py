@@ -38,7 +38,7 @@ with Store.open(Path(sys.argv[1])) as store:
             Path(lease.path, "f").write_text("x")
 print("end", flush=True)
 """
-ROUNDS = 25
+ROUNDS = 20
 STEPS = 8
 
 

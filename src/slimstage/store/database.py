@@ -59,7 +59,9 @@ class Database:
         self._path, self._lock_path = path, lock_path
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._inherited: sqlite3.Connection | None = None
         self._depth = 0
+        self._pid = 0
 
     def query(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         """All rows of a SELECT. Raises StoreError when the file is damaged or cannot be opened."""
@@ -98,7 +100,7 @@ class Database:
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
+            if self._connection is not None and self._pid == os.getpid():
                 self._connection.close()
                 self._connection = None
 
@@ -107,8 +109,10 @@ class Database:
         return [str(row[0]) for row in self.query("PRAGMA quick_check(20)") if row[0] != "ok"]
 
     def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._connect()
+        if self._connection is None or self._pid != os.getpid():
+            # SQLite's connections do not survive a fork: the child leaves its parent's and makes one of its own.
+            self._inherited, self._depth = self._connection, 0
+            self._connection, self._pid = self._connect(), os.getpid()
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:

@@ -201,6 +201,7 @@ class LayoutSink:
     """Writes images into a layout directory: a new one appears whole; one that is there gets the images added.
 
     In an existing layout, images of the same names and platforms are replaced in the index, all else stays, blobs too.
+    A kill at any moment leaves the old state or the new one; nothing is synced to disk (see save.py).
     """
 
     def __init__(self, path: str) -> None:
@@ -225,9 +226,9 @@ class LayoutSink:
         os.mkdir(temporary)
         try:
             _, descriptors = _write_blobs(temporary, images)
-            replace_file(os.path.join(temporary, "oci-layout"), VERSION_FILE, mode=0o644)
+            replace_file(os.path.join(temporary, "oci-layout"), VERSION_FILE, mode=0o644, is_durable=False)
             index = build_index(descriptors)
-            replace_file(os.path.join(temporary, "index.json"), index.raw, mode=0o644)
+            replace_file(os.path.join(temporary, "index.json"), index.raw, mode=0o644, is_durable=False)
             os.rename(temporary, path)
         except BaseException:
             remove_tree(temporary)
@@ -244,7 +245,7 @@ class LayoutSink:
                 old = layout.index()
             written, descriptors = _write_blobs(path, images)
             index = build_index(_merged(old.manifests, descriptors), old.annotations)
-            replace_file(os.path.join(path, "index.json"), index.raw, mode=0o644)
+            replace_file(os.path.join(path, "index.json"), index.raw, mode=0o644, is_durable=False)
         except BaseException:
             for blob in written:
                 os.unlink(blob)
@@ -300,7 +301,7 @@ def _write_blobs(path: str, images: Sequence[Export]) -> tuple[list[str], list[D
                     written.append(place)
             place = _place(path, manifest.digest)
             if not _has(place, manifest.descriptor()):
-                replace_file(place, manifest.raw, mode=0o644)
+                replace_file(place, manifest.raw, mode=0o644, is_durable=False)
                 written.append(place)
     except BaseException:
         for place in written:
@@ -334,7 +335,6 @@ def _copy(image: Export, descriptor: Descriptor, place: str) -> None:
                 while view:
                     view = view[out.write(view) or 0 :]
             os.fchmod(fd, 0o644)
-            os.fsync(fd)
         os.rename(temporary, place)
     except BaseException:
         os.unlink(temporary)

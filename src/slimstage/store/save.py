@@ -18,7 +18,7 @@ from slimstage.oci.document import go_json
 from slimstage.oci.manifest import build_index
 from slimstage.oci.reference import parse_reference
 from slimstage.store.blobs import BLOCK_BYTES
-from slimstage.store.files import create_exclusive, guarded, random_name, sync_directory
+from slimstage.store.files import create_exclusive, guarded, random_name
 from slimstage.store.layout import VERSION_FILE, blobs_of, index_entries
 from slimstage.store.source import Export, checked
 from slimstage.tree.header import BLOCK
@@ -43,13 +43,12 @@ class ArchiveSink:
             try:
                 with open(fd, "wb", buffering=0) as stream:
                     digest = write_archive(stream, images, is_docker=self._is_docker)
+                    # Not synced, as no other tool does: an export can be made again, and waiting for the disk costs.
                     os.fchmod(fd, 0o644)
-                    os.fsync(fd)
                 os.rename(temporary, self._path)
             except BaseException:
                 os.unlink(temporary)
                 raise
-            sync_directory(directory)
         return digest
 
 

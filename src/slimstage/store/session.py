@@ -20,7 +20,7 @@ _PREFIX = "session-"
 
 
 class Session:
-    """Begun at the first need. Safe for threads."""
+    """Begun at the first need. Safe for threads; a forked child begins one of its own and leaves its parent's alone."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -29,6 +29,7 @@ class Session:
         self._name = ""
         self._leases = -1
         self._held: set[str] = set()
+        self._pid = 0
 
     def directory(self) -> str:
         """The absolute path of this process' temporary directory. Raises StoreError."""
@@ -42,7 +43,7 @@ class Session:
 
     def hold(self, *things: str) -> None:
         """Keeps each `layer ID` or `blob DIGEST` from being pruned until this process ends. Raises StoreError."""
-        if self._held.issuperset(things):
+        if self._pid == os.getpid() and self._held.issuperset(things):
             return
         with self._lock, guarded("note what is in use"):
             self._begin()
@@ -63,7 +64,7 @@ class Session:
     def close(self) -> None:
         """Gives everything back and removes the temporary directory. The session may begin again, as a new one."""
         with self._lock:
-            if self._alive is None:
+            if self._alive is None or self._pid != os.getpid():
                 return
             os.close(self._leases)
             remove_tree(os.path.join(self._root, "tmp", self._name), on_error=lambda name, cause: None)
@@ -72,7 +73,12 @@ class Session:
 
     def _begin(self) -> None:
         if self._alive is not None:
-            return
+            if self._pid == os.getpid():
+                return
+            # A fork: closing the child's copies leaves the parent's lock as it is.
+            os.close(self._leases)
+            self._alive.release()
+            self._held = set()
         with guarded("begin to use the store"):
             name = random_name()
             # The lock first: a directory without a held lock is a dead one.
@@ -85,7 +91,7 @@ class Session:
             except BaseException:
                 alive.release(removes=True)
                 raise
-            self._alive, self._name = alive, name
+            self._alive, self._name, self._pid = alive, name, os.getpid()
 
 
 def leased(root: str) -> set[str]:
@@ -127,6 +133,15 @@ def sweep(root: str, names: Iterable[str]) -> int:
             freed += remove_tree(os.path.join(root, "tmp", name), on_error=lambda where, cause: None)
             lock.release(removes=True)
     return freed
+
+
+def drop_step_locks(root: str) -> None:
+    """Removes the lock files of steps that nobody works on: each has a name that is used for one key only."""
+    for name in os.listdir(os.path.join(root, "locks")):
+        if name.startswith("step-"):
+            lock = try_lock(os.path.join(root, "locks", name), creates=False)
+            if lock is not None:
+                lock.release(removes=True)
 
 
 def stale_locks(root: str) -> list[str]:

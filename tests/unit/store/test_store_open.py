@@ -11,9 +11,13 @@ import pytest
 
 from slimstage.errors import FormatError, StoreError, UsageError
 from slimstage.store.files import replace_file, store_error, try_lock
+from slimstage.store.layout import LayoutSink
 from slimstage.store.records import Record
+from slimstage.store.save import ArchiveSink
 from slimstage.store.snapshots import LayerId
+from slimstage.store.source import Export
 from slimstage.store.store import Store, default_root
+from support.images import memory_image
 
 
 def test_opening_makes_a_private_directory(tmp_path: Path) -> None:
@@ -164,6 +168,12 @@ def test_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
             assert sorted(os.listdir(store.session.directory())) == before
             assert list(store.blobs.list()) == []
             assert store.blobs.put(b"small things still fit")[1] == 22
+        (small / "out").mkdir()
+        big = memory_image({"big": os.urandom(6 << 20)}, is_gzip=False)
+        for sink in (LayoutSink(f"{small}/out/l"), ArchiveSink(f"{small}/out/a.tar", is_docker=True)):
+            with pytest.raises(StoreError, match="full"):
+                sink.write([Export(big, ("a:1",))])
+            assert os.listdir(small / "out") == []
     finally:
         subprocess.run(["umount", small], check=True)
 

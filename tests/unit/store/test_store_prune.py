@@ -15,7 +15,7 @@ from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER_GZIP, Descriptor, Pla
 from slimstage.oci.manifest import build_manifest
 from slimstage.store.collect import prune, store_bytes
 from slimstage.store.doctor import examine
-from slimstage.store.files import remove_tree
+from slimstage.store.files import remove_tree, try_lock
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.packed import PackedLayer, Packing
 from slimstage.store.records import Record
@@ -198,6 +198,39 @@ def test_layer_frozen_after_a_prune_began_stays(root: Path) -> None:
         assert other.snapshots.has((layer,))
 
 
+def test_forked_child_has_a_session_and_a_connection_of_its_own(root: Path) -> None:
+    with Store.open(root) as store:
+        layer = add_layer(store)
+        draft = store.snapshots.draft()
+        name = store.session.name
+        pid = os.fork()
+        if pid == 0:
+            try:
+                assert store.snapshots.has((layer,))
+                assert store.session.name != name
+                store.records.put(Record("child", "c", layer))
+                store.close()
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert store.records.get("child") is not None
+        assert os.path.isdir(draft.path)
+        assert os.listdir(root / "tmp") == [name]
+
+
+def test_locks_of_steps_go_unless_someone_has_them(root: Path) -> None:
+    with Store.open(root) as store:
+        lock = try_lock(str(root / "locks" / "step-held"))
+        other = try_lock(str(root / "locks" / "step-free"))
+        assert lock
+        assert other
+        other.release()
+        prune(store)
+        assert [name for name in os.listdir(root / "locks") if name.startswith("step-")] == ["step-held"]
+        lock.release()
+
+
 def test_prune_follows_no_symlink_and_opens_closed_directories(root: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -251,7 +284,7 @@ def test_remove_tree_takes_deep_trees_and_missing_ones(tmp_path: Path) -> None:
     top.mkdir()
     fd = os.open(top, os.O_RDONLY)
     # Deeper than PATH_MAX, than Python's stack and than the number of files that a process may open.
-    for _ in range(3000):
+    for _ in range(1500):
         os.mkdir("d" * 100, dir_fd=fd)
         inner = os.open("d" * 100, os.O_RDONLY, dir_fd=fd)
         os.close(fd)
