@@ -14,14 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from slimstage.build.add import Fetched, unpack_archive
-from slimstage.build.destination import Destination
+from slimstage.build.destination import Destination, disk_errors
 from slimstage.build.modes import ModeChange, parse_mode
 from slimstage.build.owners import Owner, parse_owner
-from slimstage.context.birth import birth_ns
-from slimstage.context.fingerprint import check_unchanged
+from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, check_unchanged, layer_identity
 from slimstage.context.local import ContextEntry
 from slimstage.context.select import Picked, Selection
-from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
+from slimstage.context.tree import DigestMemory, SourceTree
 from slimstage.errors import ContextError
 from slimstage.plan.graph import CopyStep
 from slimstage.store.snapshots import Draft
@@ -53,9 +52,9 @@ def copy_step(
 
     parent: the layer directories below, base first; not looked at by `--link`. selection, tree: what the paths of the
     step picked. fetched: its URLs and repositories, in order. memory: learns the digests of the new files.
-    now_ns: the time of directories that are made. Raises ContextError, PlanError, FormatError; OSError when the disk fails.
+    now_ns: the time of directories that are made. Raises ContextError, PlanError, FormatError, StoreError.
     """
-    with UnionTree(() if step.is_link else parent) as below:
+    with disk_errors(step.title), UnionTree(() if step.is_link else parent) as below:
         is_based = bool(parent) and not step.is_link
         owner = parse_owner(step.chown, None if step.is_link else below.read) if step.chown else None
         mode = parse_mode(step.chmod) if step.chmod else None
@@ -114,6 +113,7 @@ class _Copier:
             raise ContextError(f'"/{base}" is a {kind}, a directory cannot be copied to it', code="copy-dir-over-file")
         into.make_directories(base)
         prefix = f"{base}/" if base else ""
+        self._first_names.clear()  # a name of an earlier source may have been written over
         for path, entry in picked.below:
             target = prefix + path
             if entry.kind != "dir":
@@ -189,7 +189,6 @@ class _Copier:
             self._first_names[entry.identity] = target
         source = tree.open(entry.path)
         try:
-            check_unchanged(entry, source, tree)
             fd = writer.create(target)
             try:
                 size = copy_data(source, fd) if entry.size else 0
@@ -198,7 +197,7 @@ class _Copier:
                 writer.finish_file(
                     fd, Entry(target, "file", mode, uid, gid, mtime_ns=entry.mtime_ns, xattrs=entry.xattrs)
                 )
-                if self._memory is not None and isinstance(entry, ContextEntry):
+                if self._memory is not None and size >= WORTH_REMEMBERING_BYTES and isinstance(entry, ContextEntry):
                     self._remember(entry, fd)
             finally:
                 os.close(fd)
@@ -210,10 +209,8 @@ class _Copier:
         """The new file has the bytes of the old: a later COPY --from need not read it to know its digest."""
         assert self._memory is not None
         known = self._memory.recall(entry.file_identity)
-        born = birth_ns(fd) if known is not None else 0
-        if known is not None and born:
-            status = os.fstat(fd)
-            identity = FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, -born)
+        identity = layer_identity(fd) if known is not None else None
+        if known is not None and identity is not None:
             self._memory.remember(identity, known)
 
     def _unpacked(self, entry: Entry, tree: SourceTree) -> bool:
@@ -221,7 +218,6 @@ class _Copier:
             return False
         source = tree.open(entry.path)
         try:
-            check_unchanged(entry, source, tree)
             found = unpack_archive(
                 source, self._into, self._destination, owner=self._owner, must_be=self.must_unpack, name=entry.path
             )

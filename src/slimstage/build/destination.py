@@ -8,13 +8,15 @@ Source: dockerfile.md §4 (36 to 38, 44, 50).
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Self
 
 from slimstage.build.owners import Owner
-from slimstage.errors import ContextError
+from slimstage.errors import ContextError, StoreError
 from slimstage.tree.entry import Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
@@ -193,6 +195,25 @@ class Destination:
         self._kinds[path] = "dir"
         lower = self.lower(path)
         return lower if lower is not None and lower.kind == "dir" else replace(self._made, path=path)
+
+
+@contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Turns an OSError of writing `what` into a StoreError that says what can be done."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "make room, for example with slimstage prune",
+            errno.EDQUOT: "make room within the quota, for example with slimstage prune",
+            errno.EPERM: "run as root, or leave --chown and devices out",
+        }
+        place = f" ({error.filename})" if isinstance(error.filename, str) else ""
+        raise StoreError(
+            f'"{what}" cannot be written: {error.strerror}{place}',
+            code="cannot-write",
+            hint=hints.get(error.errno or 0),
+        ) from error
 
 
 def above_and_itself(path: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from slimstage.build.destination import Destination
+from slimstage.build.destination import Destination, disk_errors
 from slimstage.errors import ContextError
 from slimstage.oci.user import GROUP, PASSWD, resolve_user
 from slimstage.plan.graph import WorkdirStep
@@ -28,9 +28,9 @@ def workdir_step(step: WorkdirStep, parent: Sequence[str], draft: Draft, *, now_
     """Writes the layer of a WORKDIR into the draft: directories that are missing, 0755, owned by the step's user.
 
     parent: the layer directories below, base first. Symlinks are followed inside them.
-    Raises ContextError when the path is no directory, PlanError when the user is not in the stage's passwd.
+    Raises ContextError when the path is no directory, PlanError when the user is not in the stage's passwd, StoreError.
     """
-    with UnionTree(parent) as below:
+    with disk_errors(step.title), UnionTree(parent) as below:
         user = _text(below.read(PASSWD)) if step.user else None
         identity = resolve_user(step.user, user, _text(below.read(GROUP)) if step.user else None)
         with Destination(

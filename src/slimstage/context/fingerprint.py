@@ -19,6 +19,8 @@ from slimstage.errors import ContextError
 from slimstage.tree.entry import Entry
 
 BLOCK = 1 << 20
+WORTH_REMEMBERING_BYTES = 64 << 10
+"""Of a layer's file: a smaller one is read again in less time than it takes to ask when its inode was made."""
 VERSION = b"selection-1"
 
 
@@ -54,19 +56,17 @@ def _feed(state: hashlib._Hash, tag: str, path: str, entry: Entry, content: str,
 def _content(entry: Entry, tree: SourceTree, memory: DigestMemory) -> str:
     if entry.kind != "file" or not entry.size:
         return ""
+    identity: FileIdentity | None = None
     if isinstance(entry, ContextEntry):
-        identity: FileIdentity | None = entry.file_identity
-        known = memory.recall(entry.file_identity)
-        if known is not None:
+        identity = entry.file_identity
+        if (known := memory.recall(identity)) is not None:
             return known
     fd = tree.open(entry.path)
     try:
-        if not isinstance(entry, ContextEntry):
-            identity = layer_identity(entry, fd)
-            known = memory.recall(identity) if identity else None
-            if known is not None:
+        if identity is None and entry.size >= WORTH_REMEMBERING_BYTES:
+            identity = layer_identity(fd)
+            if identity is not None and (known := memory.recall(identity)) is not None:
                 return known
-        check_unchanged(entry, fd, tree)
         state = hashlib.sha256()
         while block := os.read(fd, BLOCK):
             state.update(block)
@@ -79,14 +79,20 @@ def _content(entry: Entry, tree: SourceTree, memory: DigestMemory) -> str:
     return digest
 
 
-def layer_identity(entry: Entry, fd: int) -> FileIdentity | None:
+def layer_identity(fd: int) -> FileIdentity | None:
     """The identity of an open file of an immutable layer; None where the filesystem knows no birth times."""
     born = birth_ns(fd)
-    return FileIdentity(*entry.identity, entry.size, entry.mtime_ns, -born) if born else None
+    if not born:
+        return None
+    status = os.fstat(fd)
+    return FileIdentity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, -born)
 
 
 def check_unchanged(entry: Entry, fd: int, tree: SourceTree) -> None:
-    """Raises ContextError unless the open file is still the one that the walk saw."""
+    """Raises ContextError unless the open file is the one that the walk saw, unchanged.
+
+    Asked once all was read: what was swapped before it was opened, or written since, has other times or another inode.
+    """
     status = os.fstat(fd)
     same = (status.st_dev, status.st_ino) == entry.identity and status.st_size == entry.size
     if not same or status.st_mtime_ns != entry.mtime_ns:

@@ -7,8 +7,7 @@ are such trees; a path never leads outside the root, whatever symlinks say.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from slimstage.digest import Digest
 from slimstage.tree.entry import Entry
@@ -38,12 +37,11 @@ class SourceTree(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
+class FileIdentity(NamedTuple):
     """What tells that a file is the one that was digested before: as git's index does, by device, inode, size and times.
 
     `change_ns` is the ctime for files that a user may edit. For files of an immutable layer it is the negated birth
-    time: a hard link changes the ctime of the inode, but never its content.
+    time: a hard link changes the ctime of the inode, but never its content. A tuple: it is a key many thousand times.
     """
 
     device: int
