@@ -132,7 +132,13 @@ class _Zstd:
         return b""
 
     def block(self, data: memoryview, is_bulk: bool) -> tuple[Buffer, int]:
-        return _zstd().compress(data, self._level), 0
+        zstd = _zstd()
+        # With a checksum, as the zstd program writes it: damage is found without the digest.
+        options = {
+            zstd.CompressionParameter.compression_level: self._level,
+            zstd.CompressionParameter.checksum_flag: 1,
+        }
+        return zstd.compress(data, options=options), 0
 
     def join(self, checksum: int, count: int) -> None:
         pass

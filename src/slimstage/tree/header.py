@@ -179,7 +179,7 @@ def merged(global_records: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) ->
 
 _OCTAL = re.compile(rb"[0-7]+\Z")
 _DECIMAL = re.compile(rb"-?[0-9]{1,19}\Z")
-_TIME = re.compile(rb"(-?)([0-9]{1,12})(?:\.([0-9]{0,30}))?\Z")
+_TIME = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]{0,30}))?\Z")
 
 
 def _text(field: bytes) -> bytes:
