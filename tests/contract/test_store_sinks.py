@@ -76,13 +76,25 @@ def test_several_images_share_blobs_and_are_told_apart(way: Way) -> None:
         with pytest.raises(FormatError, match="another platform"):
             reader.image(ARM, name="2")
         with pytest.raises(FormatError, match="linux/s390x") as caught:
-            reader.image(Platform("linux", "s390x"))
+            reader.image(Platform("linux", "s390x"), name="app:1")
         assert "linux/amd64, linux/arm64" in str(caught.value)
         with pytest.raises(FormatError, match='no image "aap"') as caught:
             reader.image(AMD, name="aap")
         assert "app:1" in str(caught.value)
         with pytest.raises(FormatError, match="no image"):
             reader.image(AMD, digest=Digest("sha256:" + "0" * 64))
+
+
+def test_which_of_several_images_is_never_guessed(way: Way) -> None:
+    one, two = memory_image({"1": b""}), memory_image({"2": b""})
+    way.sink().write([Export(one, ("a:1",), platform=AMD), Export(two, ("b:1",), platform=AMD)])
+    with way.reader() as reader:
+        for name in (None, "1"):
+            with pytest.raises(FormatError, match="several images") as caught:
+                reader.image(AMD, name=name)
+            assert "docker.io/library/a:1, docker.io/library/b:1" in str(caught.value)
+        assert reader.image(AMD, name="b:1").manifest() == two.manifest()
+        assert reader.image(AMD, digest=one.manifest().digest).manifest() == one.manifest()
 
 
 def test_same_images_give_the_same_bytes(way: Way, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from slimstage.errors import FormatError
 from slimstage.oci.config import ImageConfig
-from slimstage.oci.descriptor import INDEX_TYPES, Descriptor, Platform, normalised
+from slimstage.oci.descriptor import Descriptor, Platform, normalised
 from slimstage.oci.manifest import Index, Manifest, parse_document
 
 DEEPEST_INDEX = 4
@@ -81,10 +81,6 @@ def check_platform(config: ImageConfig, wanted: Platform) -> None:
             code="platform-mismatch",
             hint=f"build with --platform={config.platform} if that is meant",
         )
-
-
-def is_index(descriptor: Descriptor) -> bool:
-    return descriptor.media_type in INDEX_TYPES
 
 
 def _variant(platform: Platform) -> int:

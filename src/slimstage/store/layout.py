@@ -21,7 +21,7 @@ from slimstage.oci.document import LIMIT_BYTES as DOCUMENT_BYTES
 from slimstage.oci.document import read_object
 from slimstage.oci.manifest import Index, Manifest, build_index, parse_document, parse_index
 from slimstage.oci.reference import parse_reference
-from slimstage.oci.select import DEEPEST_INDEX, check_platform, resolve
+from slimstage.oci.select import DEEPEST_INDEX, check_platform, resolve, select
 from slimstage.store.blobs import BLOCK_BYTES
 from slimstage.store.files import (
     create_exclusive,
@@ -62,13 +62,17 @@ class BlobReader:
     def image(self, platform: Platform, *, name: str | None = None, digest: Digest | None = None) -> ReadImage:
         """The image of that tag or full name and of that digest, for the platform.
 
-        Without either, what the index offers for the platform. A digest may be that of any manifest or index that is
-        listed, nested ones too. Raises FormatError: nothing fits (with what is there), malformed, for another platform.
+        Without either, what the index offers for the platform, if all of it is one image. A digest may be that of any
+        manifest or index that is listed, nested ones too. Raises FormatError: nothing fits (with what is there),
+        several images, malformed, for another platform.
         """
         index = self.index()
         entries = index.manifests
         if name is not None:
-            entries = tuple(d for d in entries if _is_named(d, name))
+            # A bare tag is the tag of several images perhaps: a whole name goes before it.
+            entries = tuple(d for d in entries if d.annotations.get(NAME) == name) or tuple(
+                d for d in entries if _is_named(d, name)
+            )
             if not entries:
                 names = self.names()
                 raise FormatError(
@@ -83,20 +87,13 @@ class BlobReader:
                 raise FormatError(f'there is no image "{digest}" in it', code="no-such-image")
             entries = (found,)
         distinct = tuple({entry.digest: entry for entry in entries}.values())
-        if len(distinct) == 1:
-            manifest = resolve(self.read_blob, distinct[0], platform)
-        else:
-            virtual = replace(index, manifests=distinct)
-            manifest = self._select(virtual, platform)
-        image = ReadImage(self, manifest)
+        if len(distinct) > 1:
+            _check_one_image(distinct)
+        entry = distinct[0] if len(distinct) == 1 else select(replace(index, manifests=distinct), platform)
+        image = ReadImage(self, manifest := resolve(self.read_blob, entry, platform))
         if manifest.config.media_type.endswith((".image.config.v1+json", "container.image.v1+json")):
             check_platform(image.config(), platform)
         return image
-
-    def _select(self, index: Index, platform: Platform) -> Manifest:
-        from slimstage.oci.select import select
-
-        return resolve(self.read_blob, select(index, platform), platform)
 
     def _descriptor(self, entries: Iterable[Descriptor], digest: Digest, depth: int) -> Descriptor | None:
         entries = tuple(entries)
@@ -352,6 +349,18 @@ def _slot(entry: Descriptor) -> tuple[object, ...]:
     if TAG in names or NAME in names:
         return (names.get(NAME) or names.get(TAG), str(entry.platform))
     return (entry.digest,)
+
+
+def _check_one_image(entries: Iterable[Descriptor]) -> None:
+    """Raises FormatError unless the entries are one image's platforms: their order must not decide which image it is."""
+    names = sorted({d.annotations.get(NAME) or d.annotations.get(TAG) or "" for d in entries} - {""})
+    if len(names) > 1:
+        raise FormatError(
+            "there are several images in it",
+            code="ambiguous-image",
+            notes=[f"there are: {', '.join(names)}"],
+            hint="say which, by name or digest",
+        )
 
 
 def _is_named(descriptor: Descriptor, name: str) -> bool:

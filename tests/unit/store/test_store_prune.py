@@ -94,6 +94,21 @@ def test_what_nothing_needs_goes_and_the_rest_stays(root: Path) -> None:
         assert prune(store).removed == ()
 
 
+@pytest.mark.parametrize("keep_bytes", [None, 1500])
+def test_dry_run_says_what_would_go_and_removes_nothing(root: Path, keep_bytes: int | None) -> None:
+    with Store.open(root) as store:
+        add_layer(store)
+        for number in range(3):
+            store.records.put(Record(f"k{number}", "c", add_layer(store)))
+        store.blobs.put(b"loose")
+    with Store.open(root) as store:
+        before = layers(store), list(store.blobs.list()), store.records.get("k1")
+        said = prune(store, keep_bytes=keep_bytes, dry_run=True)
+        assert (layers(store), list(store.blobs.list()), store.records.get("k1")) == before
+        done = prune(store, keep_bytes=keep_bytes)
+        assert {(t.kind, t.name) for t in said.removed} == {(t.kind, t.name) for t in done.removed}
+
+
 def test_all_takes_the_cache_but_no_named_image(root: Path) -> None:
     with Store.open(root) as store:
         in_image, in_record = add_layer(store), add_layer(store)
@@ -292,6 +307,32 @@ def test_remove_tree_takes_deep_trees_and_missing_ones(tmp_path: Path) -> None:
     os.close(fd)
     remove_tree(str(top))
     assert not top.exists()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_user_without_rights_can_remove_directories_that_are_closed(tmp_path: Path) -> None:
+    for path in (tmp_path, *tmp_path.parents[:2]):
+        path.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 65534, 65534)
+    code = f"""
+import os
+from pathlib import Path
+from slimstage.store.store import Store
+os.setgid(65534); os.setuid(65534)
+store = Store.open(Path({str(home / "s")!r}))
+draft = store.snapshots.draft()
+inner = Path(draft.path, "closed", "inner")
+inner.mkdir(parents=True)
+Path(inner, "f").write_text("x")
+inner.chmod(0); inner.parent.chmod(0o111)
+store.snapshots.discard(draft)
+assert not os.path.lexists(os.path.dirname(draft.path))
+store.close()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_doctor_finds_and_repairs_what_disagrees(root: Path) -> None:
