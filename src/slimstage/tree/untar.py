@@ -20,6 +20,8 @@ from slimstage.tree.xattrs import is_kept, normalised
 
 READ_BYTES = 1 << 20
 _PATH_LIMIT_BYTES = 4096
+_NAME_LIMIT_BYTES = 255
+"""Of one component, as filesystems have it; the name of a whiteout is longer by its prefix."""
 _EXTENSIONS_LIMIT = 64
 _XATTR = b"SCHILY.xattr."
 _NO_XATTRS: Mapping[str, bytes] = {}

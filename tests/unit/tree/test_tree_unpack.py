@@ -193,6 +193,13 @@ def test_whiteouts_and_opaque_directories_hide_the_layers_below(image: Image) ->
     assert image.paths() == ["a", "a/y", "b", "b/new"]
 
 
+def test_a_name_of_full_length_can_be_deleted(image: Image) -> None:
+    image.base({"n" * 255: b"", "f": b""})
+    image.unpack(make_tar(member(".wh." + "n" * 255)))
+    assert image.paths() == ["f"]
+    refused(image, member(".wh." + "n" * 256), match="too long")
+
+
 def test_a_directory_deleted_and_made_again_shows_nothing_of_below(image: Image) -> None:
     for number, order in enumerate(permutations([member(".wh.d"), member("d", type=DIR), member("d/new", b"")])):
         one = Image(image.folder / str(number)).base({"d/old": b""})
