@@ -82,6 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return Whole(result(root), duration_s)
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_the_store_heals(tmp_path: Path, whole: Whole) -> None:
     chance = random.Random(20)
     killed = 0
