@@ -40,7 +40,8 @@ def parse_secret(text: str, environment: Mapping[str, str]) -> SecretSource:
     path, variable = options.get("src"), options.get("env")
     if kind == "env" and variable is None:
         # `type=env,src=NAME` names the variable in src.
-        path, variable = None, name if path is None else path
+        variable = options.get("src", name)
+        path = None
     if kind == "file" and variable is not None:
         raise UsageError(f'{flag}: "{name}" is of type=file but names an environment variable')
     if path is None and variable is None:

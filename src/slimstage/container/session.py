@@ -11,10 +11,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from types import FrameType
+from typing import Any, Self
 
 from slimstage.container.logs import LogWriter
 from slimstage.container.options import RunOptions
@@ -22,7 +23,6 @@ from slimstage.container.ports import forward_ports
 from slimstage.container.processes import this_process
 from slimstage.container.records import LOG, STOP, UPPER, WORK, ContainerRecord, Containers
 from slimstage.container.spec import container_spec, missing_directories, user_of, working_directory
-from slimstage.digest import parse_digest
 from slimstage.errors import SlimstageError, StoreError
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.user import GROUP, PASSWD, Identity, resolve_user
@@ -62,14 +62,15 @@ class ContainerSession:
             self._note(status="created", runner=this_process())
             spec = self._spec()
             with ExitStack() as open_things:
+                told = open_things.enter_context(_SignalDesk(self._stop_request))
                 running = sandbox.start(spec, _both(log, output), stdin)
                 open_things.callback(running.kill)
+                told.serve(running)
                 self._note(status="running", started_s=time.time(), pid=running.pid)
-                ports = forward_ports(self._options.publish, running.pid, self._options.network, open_things)
+                ports = forward_ports(self._options.publish, running.pid, open_things)
                 self._note(ports=ports)
                 on_start(self.record)
-                with self._signals(running):
-                    ended = running.wait()
+                ended = running.wait()
         except SlimstageError as error:
             self._note(
                 status="exited", finished_s=time.time(), exit_status=125, pid=None, runner=None, error=error.message
@@ -139,38 +140,6 @@ class ContainerSession:
             if os.geteuid() == 0:
                 os.chown(os.path.join(upper, parent), identity.uid, identity.gid)
 
-    @contextmanager
-    def _signals(self, running: Running) -> Iterator[None]:
-        """SIGTERM stops the container, SIGINT and SIGHUP go on to it; a second SIGINT ends it at once."""
-        interrupts = 0
-        timers: list[threading.Timer] = []
-
-        def stop(number: int, frame: FrameType | None) -> None:
-            wanted = self._stop_request()
-            running.signal(wanted[0])
-            timer = threading.Timer(wanted[1], running.kill)
-            timer.daemon = True
-            timer.start()
-            timers.append(timer)
-
-        def forward(number: int, frame: FrameType | None) -> None:
-            nonlocal interrupts
-            interrupts += 1
-            if interrupts > 1:
-                running.kill()
-            else:
-                running.signal(number)
-
-        handlers = {signal.SIGTERM: stop, signal.SIGINT: forward, signal.SIGHUP: forward, signal.SIGQUIT: forward}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            for timer in timers:
-                timer.cancel()
-
     def _stop_request(self) -> tuple[int, float]:
         """(signal, seconds until it is killed) of `slimstage stop`, else the container's own."""
         try:
@@ -180,13 +149,59 @@ class ContainerSession:
             return self.record.stop_signal, self.record.stop_timeout_s
 
 
-def stack_of_image(store: Store, image_id: str) -> Stack | None:
-    """The image's layer directories, held from now on; None when some layer is not unpacked or gone."""
-    image = store.images.find(str(parse_digest(image_id)))
-    if image is None or any(layer.layer is None for layer in image.layers):
-        return None
-    stack = tuple(layer.layer for layer in image.layers if layer.layer is not None)
-    return stack if store.snapshots.has(stack) else None
+class _SignalDesk:
+    """Takes the runner's signals from before the container starts, and hands them on once it runs.
+
+    SIGTERM stops the container: its stop signal, SIGKILL after a while. SIGINT, SIGHUP and SIGQUIT go on to it; a second
+    SIGINT ends it at once.
+    """
+
+    def __init__(self, stop_request: Callable[[], tuple[int, float]]) -> None:
+        self._stop_request = stop_request
+        self._running: Running | None = None
+        self._waiting: list[int] = []
+        self._interrupts = 0
+        self._timers: list[threading.Timer] = []
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            self._before[number] = signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        for timer in self._timers:
+            timer.cancel()
+
+    def serve(self, running: Running) -> None:
+        """From now on signals go to this container; those that came before go first."""
+        self._running = running
+        waiting, self._waiting = self._waiting, []
+        for number in waiting:
+            self._hand_on(running, number)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._running is None:
+            self._waiting.append(number)
+        else:
+            self._hand_on(self._running, number)
+
+    def _hand_on(self, running: Running, number: int) -> None:
+        if number == signal.SIGTERM:
+            wanted, timeout_s = self._stop_request()
+            running.signal(wanted)
+            timer = threading.Timer(timeout_s, running.kill)
+            timer.daemon = True
+            timer.start()
+            self._timers.append(timer)
+            return
+        self._interrupts += number == signal.SIGINT
+        if self._interrupts > 1:
+            running.kill()
+        else:
+            running.signal(number)
 
 
 def _both(log: LogWriter, output: Output | None) -> Output | None:
