@@ -56,7 +56,7 @@ class Destination:
 
     def lower(self, path: str) -> Entry | None:
         """What the parent's tree has at a resolved path, unless this layer hides it."""
-        if self._below is None:
+        if self._below is None or path in self._hiding:
             return None
         above, _, name = path.rpartition("/")
         names = self._lower_names.get(above)
