@@ -65,6 +65,7 @@ class Assembly:
         self.upper_fd: int | None = None
         self.work_fd: int | None = None
         self.proc_fd = self.root_fd = -1
+        self.points: MountPoints | None = None
 
     # -- first: everything of the host --------------------------------------------------------------------------------
 
@@ -83,12 +84,15 @@ class Assembly:
             raise Refused("use /dev/null", 22, "it is no device on this host")
         self._make_stage()
         self._make_root(root, root_sources)
-        self.points = MountPoints(self.root_fd, self.upper_fd if root[0] == "overlay" else None)
+        points = self.points = MountPoints(self.root_fd, self.upper_fd if root[0] == "overlay" else None)
         for index, action in enumerate(actions):
+            if self._plan["runc"] and action[0] in ("proc", "sys", "dev"):
+                os.close(self._find(action[1], is_directory=True, follows_last=False))  # runc mounts there
+                continue
             getattr(self, f"_attach_{action[0]}")(self._sources[index], *action[1:])
         if self._plan["make_cwd"]:
-            os.close(self.points.find(str(self._plan["cwd"]), is_directory=True, keeps=True))
-        self.points.restore_times()
+            os.close(points.find(str(self._plan["cwd"]), is_directory=True, keeps=True))
+        points.restore_times()
         if self._plan["readonly"]:
             mount_setattr(self.root_fd, MOUNT_ATTR_RDONLY, "make the root read-only")
 
@@ -121,8 +125,9 @@ class Assembly:
             os.close(base)
 
     def _make_stage(self) -> None:
-        place = next((each for each in _STAGES if os.path.isdir(each)), None)
-        if place is None:
+        place = next((each for each in _STAGES if os.path.isdir(each)), "")
+        self.stage_path = place
+        if not place:
             raise Refused("find a directory to mount on", 2, "none of " + ", ".join(_STAGES))
         target = _open_host(place, _DIRECTORY)
         stage = make_filesystem("tmpfs", [("mode", "0700")], MOUNT_ATTR_NOSUID, "mount a tmpfs")
@@ -215,9 +220,13 @@ class Assembly:
 
     # -- mounts -------------------------------------------------------------------------------------------------------
 
+    def _find(self, target: str, *, is_directory: bool, follows_last: bool) -> int:
+        assert self.points is not None
+        return self.points.find(target, is_directory=is_directory, follows_last=follows_last)
+
     def _put(self, tree: int, target: str, what: str, *, is_directory: bool, is_ours: bool = False) -> None:
         """Attaches a detached mount at a path in the new root, and closes it."""
-        point = self.points.find(target, is_directory=is_directory, follows_last=not is_ours)
+        point = self._find(target, is_directory=is_directory, follows_last=not is_ours)
         try:
             if stat.S_ISDIR(os.fstat(point).st_mode) != is_directory:
                 raise Refused(what, 20, "one is a directory, the other is not")
@@ -328,7 +337,7 @@ class Assembly:
 
     def _attach_proc(self, _sources: list[int], target: str, _masked: object, _readonly: object) -> None:
         """Finds the place only: a process inside the new PID namespace mounts it (`mount_proc`)."""
-        self.proc_fd = self.points.find(target, is_directory=True, follows_last=False)
+        self.proc_fd = self._find(target, is_directory=True, follows_last=False)
         if not stat.S_ISDIR(os.fstat(self.proc_fd).st_mode):
             raise Refused(f'mount proc at "{target}"', 20, "the image has no directory there")
 
@@ -513,8 +522,15 @@ class Assembly:
 
     # -- afterwards ---------------------------------------------------------------------------------------------------
 
+    def thaw(self) -> None:
+        """When the command has ended, still in its mount namespace: a root that was made read-only can be cleaned."""
+        if self.points is not None and self._plan["readonly"]:
+            mount_setattr(self.root_fd, 0, "clean the root", cleared=MOUNT_ATTR_RDONLY)
+
     def clean(self) -> None:
         """When the command has ended and its mount namespace was left: no stub stays, the work directory is empty."""
+        if self.points is None:
+            return  # nothing was made yet
         self.points.remove()
         for fd in (self.proc_fd, self.root_fd):
             if fd >= 0:

@@ -18,7 +18,7 @@ from pathlib import Path
 from slimstage.errors import Interrupted, SandboxError
 from slimstage.sandbox import plan
 from slimstage.sandbox.attend import Attendant, Channels
-from slimstage.sandbox.mounts import sockets
+from slimstage.sandbox.mounts import Action, sockets
 from slimstage.sandbox.refusal import sandbox_error
 from slimstage.sandbox.spec import Exit, Output, SandboxSpec
 
@@ -148,7 +148,7 @@ class NativeSandbox:
             )
         mounts = plan.actions(spec)
         has_pipes = output is not None and not spec.has_terminal
-        compiled = plan.compiled(spec, mounts, has_pipes=has_pipes, legacy_overlay=self._legacy_overlay)
+        compiled = self._compiled(spec, mounts, has_pipes)
         control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         channels = Channels(control=control)
         plan_fd, given = -1, []
@@ -172,6 +172,9 @@ class NativeSandbox:
             channels.terminal = rest.pop(0)
         agents = list(zip(rest, (mount.source for mount in sockets(mounts)), strict=True))
         return NativeRunning(pid, pidfd, Attendant(channels, output, agents, stdin, pidfd))
+
+    def _compiled(self, spec: SandboxSpec, mounts: tuple[Action, ...], has_pipes: bool) -> bytes:
+        return plan.compiled(spec, mounts, has_pipes=has_pipes, legacy_overlay=self._legacy_overlay)
 
     def run(self, spec: SandboxSpec, output: Output, cancel: threading.Event) -> Exit:
         if cancel.is_set():

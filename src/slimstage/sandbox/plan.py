@@ -35,13 +35,27 @@ def is_user_namespace() -> bool:
         return False
 
 
+def is_readonly(spec: SandboxSpec) -> bool:
+    return spec.is_readonly_root or (isinstance(spec.root, OverlayRoot) and spec.root.upper is None)
+
+
 def actions(spec: SandboxSpec) -> tuple[Action, ...]:
     """The mounts of a spec on this host, in order."""
     return planned(spec, resolv_conf())
 
 
-def compiled(spec: SandboxSpec, mounts: tuple[Action, ...], *, has_pipes: bool, legacy_overlay: bool = False) -> bytes:
-    """The plan as bytes. Raises UsageError: an empty argv, NUL bytes, a bad host name, limit or capability."""
+def compiled(
+    spec: SandboxSpec,
+    mounts: tuple[Action, ...],
+    *,
+    has_pipes: bool,
+    legacy_overlay: bool = False,
+    runc: tuple[str, bytes] | None = None,
+) -> bytes:
+    """The plan as bytes. runc: its program and the bundle's config.json, when it is to confine the command.
+
+    Raises UsageError: an empty argv, NUL bytes, a bad host name, limit or capability.
+    """
     _check(spec)
     capability_mask = capabilities.ALL if spec.is_privileged else capabilities.mask(spec.capabilities)
     limits = []
@@ -58,7 +72,7 @@ def compiled(spec: SandboxSpec, mounts: tuple[Action, ...], *, has_pipes: bool, 
         "root": ("overlay", root.lowers, root.upper, root.work)
         if isinstance(root, OverlayRoot)
         else ("plain", root.path),
-        "readonly": spec.is_readonly_root or (isinstance(root, OverlayRoot) and root.upper is None),
+        "readonly": is_readonly(spec),
         "mounts": tuple(wire(action) for action in mounts),
         "argv": spec.argv,
         "env": spec.env,
@@ -79,6 +93,7 @@ def compiled(spec: SandboxSpec, mounts: tuple[Action, ...], *, has_pipes: bool, 
         "own_pipes": has_pipes,
         "userxattr": is_user_namespace(),
         "legacy_overlay": legacy_overlay,
+        "runc": runc,
     }
     return marshal.dumps(plan)
 

@@ -47,7 +47,7 @@ def supervise(plan_fd: int, control: socket.socket, stdio: list[int]) -> None:
     with open(plan_fd, "rb") as file:
         plan = marshal.loads(file.read())
     home = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    group = Group(plan["limits"]) if plan["limits"] else None
+    group = Group(plan["limits"]) if plan["limits"] and not plan["runc"] else None
     assembly = Assembly(plan)
     try:
         _supervise(plan, assembly, group, control, stdio, home)
@@ -58,12 +58,16 @@ def supervise(plan_fd: int, control: socket.socket, stdio: list[int]) -> None:
         _leave(home, assembly)
         what = f"prepare the sandbox ({error.filename})" if error.filename else "prepare the sandbox"
         control.send(marshal.dumps(("refused", what, error.errno or 0, "")))
+    except Exception as error:
+        _leave(home, assembly)
+        control.send(marshal.dumps(("refused", "prepare the sandbox", 0, f"fault of slimstage: {error!r}")))
     finally:
         if group is not None:
             group.remove()
 
 
 def _leave(home: int, assembly: Assembly) -> None:
+    assembly.thaw()
     syscalls.setns(home, syscalls.CLONE_NEWNS)  # as the last in the step's namespace: this unmounts everything
     assembly.clean()
 
@@ -79,7 +83,15 @@ def _supervise(
     if group is not None:
         group.enter()
     has_network = plan["network"] == "none"
-    syscalls.unshare(_NAMESPACES | (syscalls.CLONE_NEWNET if has_network else 0))
+    if plan["runc"]:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+    else:
+        syscalls.unshare(_NAMESPACES | (syscalls.CLONE_NEWNET if has_network else 0))
+    if plan["runc"]:
+        from slimstage.sandbox.runc_step import supervise_runc
+
+        supervise_runc(plan, assembly, control, stdio, lambda: _leave(home, assembly))
+        return
     if has_network:
         _raise_loopback()
     hostname = plan["hostname"]
@@ -88,13 +100,13 @@ def _supervise(
     assembly.build()
     passed: list[int] = []
     if plan["terminal"]:
-        master, slave = assembly.open_terminal(_int(plan, "uid"), _int(plan, "gid"))
+        master, slave = assembly.open_terminal(number_of(plan, "uid"), number_of(plan, "gid"))
         stdio = [slave, slave, slave]
         passed.append(master)
     elif plan["own_pipes"]:
-        _give_pipes(stdio[1:], _int(plan, "uid"), _int(plan, "gid"))
+        give_pipes(stdio[1:], number_of(plan, "uid"), number_of(plan, "gid"))
     passed += assembly.listeners
-    oom_kills = _oom_kills()
+    killed_before = oom_kills()
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -117,17 +129,17 @@ def _supervise(
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)  # the builder is gone
     for fd in passed:
         os.close(fd)
-    status = _wait(pid, pidfd, control)
+    status = wait(pid, pidfd, control)
     _leave(home, assembly)
     killed = status != 0 and group is not None and group.was_out_of_memory()
-    killed = killed or (status == 128 + signal.SIGKILL and _oom_kills() > oom_kills)
+    killed = killed or (status == 128 + signal.SIGKILL and oom_kills() > killed_before)
     try:
         control.send(marshal.dumps(("exit", status, killed)))
     except OSError:
         pass  # nobody is there to hear it
 
 
-def _wait(pid: int, pidfd: int, control: socket.socket) -> int:
+def wait(pid: int, pidfd: int, control: socket.socket) -> int:
     """The exit status of the command; when the builder goes away meanwhile, the command is killed."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
@@ -142,7 +154,7 @@ def _wait(pid: int, pidfd: int, control: socket.socket) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _int(plan: dict[str, object], key: str) -> int:
+def number_of(plan: dict[str, object], key: str) -> int:
     value = plan[key]
     assert isinstance(value, int)
     return value
@@ -157,7 +169,7 @@ def _raise_loopback() -> None:
         raise Refused("raise the loopback interface", error.errno or 0) from None
 
 
-def _give_pipes(fds: list[int], uid: int, gid: int) -> None:
+def give_pipes(fds: list[int], uid: int, gid: int) -> None:
     """The command's user may open its own /dev/stdout: the pipes behind it are made the user's."""
     for fd in fds:
         if stat.S_ISFIFO(os.fstat(fd).st_mode):
@@ -167,7 +179,7 @@ def _give_pipes(fds: list[int], uid: int, gid: int) -> None:
                 pass  # an id that this user namespace does not map is refused with words later
 
 
-def _oom_kills() -> int:
+def oom_kills() -> int:
     """How many processes the kernel has killed for memory since it started."""
     try:
         with open("/proc/vmstat", "rb") as file:
@@ -239,7 +251,7 @@ def _set_limits(limits: object) -> None:
 
 def _drop(plan: dict[str, object]) -> None:
     """Gives up every privilege that the plan does not name. The filter comes first where loading it needs privilege."""
-    capabilities, seccomp = _int(plan, "capabilities"), plan["seccomp"]
+    capabilities, seccomp = number_of(plan, "capabilities"), plan["seccomp"]
     has_new_privileges = plan["has_new_privileges"]
     assert isinstance(seccomp, bytes)
     capabilities &= syscalls.permitted_capabilities()
@@ -257,7 +269,7 @@ def _drop(plan: dict[str, object]) -> None:
 
 
 def _set_ids(plan: dict[str, object]) -> None:
-    uid, gid, groups = _int(plan, "uid"), _int(plan, "gid"), plan["groups"]
+    uid, gid, groups = number_of(plan, "uid"), number_of(plan, "gid"), plan["groups"]
     assert isinstance(groups, tuple)
     try:
         os.setgroups(groups)

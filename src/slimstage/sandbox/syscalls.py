@@ -154,9 +154,9 @@ class _MountAttr(ctypes.Structure):
     )
 
 
-def mount_setattr(fd: int, attributes: int, what: str, *, is_recursive: bool = False) -> None:
+def mount_setattr(fd: int, attributes: int, what: str, *, cleared: int = 0, is_recursive: bool = False) -> None:
     """Sets attributes of the mount (of all below it, when recursive), which becomes private."""
-    attr = _MountAttr(attributes, 0, MS_PRIVATE, 0)
+    attr = _MountAttr(attributes, cleared, MS_PRIVATE, 0)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if is_recursive else 0)
     _call(what, _MOUNT_SETATTR, _int(fd), b"", _int(flags), ctypes.byref(attr), ctypes.c_size_t(ctypes.sizeof(attr)))
 
