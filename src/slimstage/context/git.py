@@ -165,10 +165,12 @@ class _Git:
         found = "FETCH_HEAD"
         if done.returncode:
             # An abbreviated commit, or a server that gives only what a ref names: all refs are needed.
-            full = self._try(*fetch, "--", self._remote, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
+            full = self._try(
+                *fetch, "--", self._remote, "+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"
+            )
             if full.returncode:
                 raise self._failure(full)
-            found = wanted
+            found = wanted if self._resolved(wanted) else f"refs/remotes/origin/{wanted}"
         named = self._resolved(found)
         commit = self._resolved(found + "^{commit}") if named else None
         if commit is None or named is None:

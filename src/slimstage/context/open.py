@@ -158,7 +158,7 @@ def _named(context: LocalContext, path: str, is_local: bool) -> tuple[str, str, 
     if inside is not None:
         data = context.read(inside, _MOST_BYTES) if _is_there(context, inside) else None
         if data is None:
-            raise _no_dockerfile(context, path)
+            raise _no_dockerfile(context, inside)
         beside = context.read(f"{inside}.dockerignore")
         return _decoded(data, path), path, (f"{inside}.dockerignore", beside) if beside is not None else None
     try:

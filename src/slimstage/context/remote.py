@@ -108,7 +108,11 @@ def fetch_url(
 
 def name_of(url: str) -> str:
     """What the file of a URL is called: the last part of its path, decoded; `__unnamed__` when there is none."""
-    name = unquote(urlsplit(url).path, errors="surrogateescape").rstrip("/").rpartition("/")[2]
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise ContextError(f'"{shown_url(url)}" is not a URL', code="bad-url") from error
+    name = unquote(path, errors="surrogateescape").rstrip("/").rpartition("/")[2]
     if name in ("", ".", ".."):
         return "__unnamed__"
     if "\0" in name or len(os.fsencode(name)) > 255:
@@ -238,9 +242,6 @@ class _Client:
                     retries=_retries(),
                 )
             except urllib3.exceptions.HTTPError as error:
-                refused = _refusal_in(error)
-                if refused is not None:
-                    raise refused from error
                 raise RegistryError(
                     f'"{shown_url(url)}" cannot be fetched: {_plain(error)}', code="download-failed", is_temporary=True
                 ) from error
@@ -289,7 +290,7 @@ def _check_literal(host: str) -> None:
     except ValueError:
         return
     if is_refused(address):
-        raise _Refused(str(address)).error()
+        raise _refusal(str(address))
 
 
 def is_refused(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -303,18 +304,10 @@ def is_refused(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return any(address.version == network.version and address in network for network in _REFUSED)
 
 
-class _Refused(OSError):
-    """Raised inside a connection, found again by `_refusal_in`."""
-
-    def __init__(self, address: str) -> None:
-        super().__init__(f"{address} is refused")
-        self.address = address
-
-    def error(self) -> ContextError:
-        return ContextError(
-            f"{self.address} is a link-local or metadata address, nothing is fetched from there",
-            code="url-refused-address",
-        )
+def _refusal(address: str) -> ContextError:
+    return ContextError(
+        f"{address} is a link-local or metadata address, nothing is fetched from there", code="url-refused-address"
+    )
 
 
 def _check_peer(connection: Any) -> None:
@@ -323,18 +316,7 @@ def _check_peer(connection: Any) -> None:
     peer = connection.sock.getpeername()[0]
     if is_refused(ipaddress.ip_address(peer.partition("%")[0])):
         connection.close()
-        raise _Refused(peer)
-
-
-def _refusal_in(error: BaseException | None) -> ContextError | None:
-    seen = 0
-    while error is not None and seen < 10:
-        if isinstance(error, _Refused):
-            return error.error()
-        reason = getattr(error, "reason", None)
-        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
-        seen += 1
-    return None
+        raise _refusal(peer)  # no HTTPError or OSError, so nothing retries it
 
 
 def _retries() -> Any:
