@@ -18,7 +18,7 @@ from slimstage.build.owners import Owner
 from slimstage.context.git import fetch_git
 from slimstage.context.local import LocalContext
 from slimstage.context.remote import Revalidation, fetch_url
-from slimstage.context.select import Selection, select
+from slimstage.context.select import Picked, Selection, select
 from slimstage.errors import ContextError, FormatError
 from slimstage.plan.graph import CopyStep
 from slimstage.tree.decompress import Peekable, decompressed
@@ -56,7 +56,10 @@ def fetch_sources(
         os.mkdir(place, 0o700)
         name = fetch_url(url.url, place, checksum=url.checksum, revalidation=revalidation, progress=progress)
         tree = cleanup.enter_context(LocalContext(place, name="the download"))
-        found.append(Fetched(tree, select(tree, [name.replace("\\", "\\\\")], where="the download"), url.unpack))
+        entry = tree.lstat(name)
+        if entry is None:
+            raise tree.changed(name)
+        found.append(Fetched(tree, (Picked(entry, name),), url.unpack))
     for number, git in enumerate(step.gits):
         place = os.path.join(work, f"git-{number}")
         fetch_git(
