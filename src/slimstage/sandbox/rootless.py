@@ -1,0 +1,145 @@
+"""Without root: the whole command moves into a user namespace in which it is root, before it does anything.
+
+Ids of the user's range in /etc/subuid and /etc/subgid are mapped by newuidmap and newgidmap (Debian: uidmap); without
+them only the user's own id is, as 0, and steps with other users or package managers that change owners fail.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from slimstage.errors import SandboxError
+from slimstage.sandbox.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Refused, unshare
+
+VARIABLE = "SLIMSTAGE_USERNS_UID"
+"""Set in the environment of the process inside: the user's id outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdRange:
+    """Ids inside from `inside` on are the host's from `outside` on, `count` of them."""
+
+    inside: int
+    outside: int
+    count: int
+
+
+def outer_uid() -> int | None:
+    """The id of the user that made our user namespace, when `ensure_namespace` did; else None."""
+    text = os.environ.get(VARIABLE, "")
+    return int(text) if text.isdigit() and os.geteuid() == 0 else None
+
+
+def subordinate_ids(text: str, name: str, number: int) -> list[tuple[int, int]]:
+    """The (first, count) ranges that /etc/subuid or /etc/subgid gives a user. Malformed lines are passed over. Pure.
+
+    Source: subuid(5).
+    """
+    found = []
+    for line in text.splitlines():
+        parts = line.split(":")
+        if len(parts) == 3 and parts[0] in (name, str(number)) and parts[1].isdigit() and parts[2].isdigit():
+            found.append((int(parts[1]), int(parts[2])))
+    return found
+
+
+def mapping(own: int, ranges: Sequence[tuple[int, int]]) -> tuple[IdRange, ...]:
+    """Our own id as 0, then the ranges from 1 on, without gaps. Pure."""
+    result, following = [IdRange(0, own, 1)], 1
+    for first, count in ranges:
+        if count:
+            result.append(IdRange(following, first, count))
+            following += count
+    return tuple(result)
+
+
+def planned_mappings(uid: int, gid: int) -> tuple[tuple[IdRange, ...], tuple[IdRange, ...]]:
+    """What this user's namespace would map: (uids, gids); one id each when ranges or the two programs are missing."""
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = str(uid)
+    users = subordinate_ids(_text("/etc/subuid"), name, uid)
+    groups = subordinate_ids(_text("/etc/subgid"), name, uid)
+    if not users or not groups or not _program("newuidmap") or not _program("newgidmap"):
+        return mapping(uid, ()), mapping(gid, ())
+    return mapping(uid, users), mapping(gid, groups)
+
+
+def ensure_namespace(argv: Sequence[str]) -> None:
+    """Returns when this process is root (or is root in a namespace already); otherwise becomes `argv` inside a new one.
+
+    argv: a program by its path, and its arguments. To be called before there is a second thread.
+    Raises SandboxError when the host allows no user namespaces.
+    """
+    if os.geteuid() == 0:
+        return
+    uid, gid = os.getuid(), os.getgid()
+    users, groups = planned_mappings(uid, gid)
+    needs_helper = len(users) > 1
+    ready_r, ready_w = os.pipe()
+    helper = os.fork() if needs_helper else 0
+    if needs_helper and helper == 0:
+        os.close(ready_w)
+        _map_parent(ready_r, os.getppid(), users, groups)
+    try:
+        unshare(CLONE_NEWUSER | CLONE_NEWNS)
+    except Refused as refused:
+        os.close(ready_w)
+        if needs_helper:
+            os.waitpid(helper, 0)
+        raise SandboxError(
+            f"this host lets ordinary users make no user namespaces: {os.strerror(refused.number).lower()}",
+            code="no-user-namespaces",
+            hint="run as root, or see `slimstage doctor` for the setting that forbids it",
+        ) from refused
+    if needs_helper:
+        os.write(ready_w, b"!")
+        os.close(ready_w)
+        if os.waitstatus_to_exitcode(os.waitpid(helper, 0)[1]) != 0:
+            raise SandboxError(
+                "newuidmap or newgidmap refused the ranges in /etc/subuid and /etc/subgid",
+                code="no-subordinate-ids",
+                hint="each range has to be this user's alone, and the two programs setuid root",
+            )
+    else:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(_lines(users))
+        Path("/proc/self/gid_map").write_text(_lines(groups))
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.execve(argv[0], list(argv), {**os.environ, VARIABLE: str(uid)})
+
+
+def _map_parent(ready: int, parent: int, users: Sequence[IdRange], groups: Sequence[IdRange]) -> NoReturn:
+    """In the helper, which stayed outside: maps the ids of its parent once that is in its namespace."""
+    status = 1
+    try:
+        if os.read(ready, 1):
+            for program, ranges in (("newuidmap", users), ("newgidmap", groups)):
+                subprocess.run([_program(program) or program, str(parent), *_lines(ranges).split()], check=True)
+            status = 0
+    finally:
+        os._exit(status)
+
+
+def _lines(ranges: Sequence[IdRange]) -> str:
+    return "".join(f"{each.inside} {each.outside} {each.count}\n" for each in ranges)
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/bin:/bin")
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
