@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from slimstage.cli import failures, program
 
-    session = program.Session()
+    session = program.Session(own_arguments=given if arguments is None else None)
     try:
         status = program.run(given, session)
         sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Session:
     is_debug: bool = False
     colour: bool | None = None
     """None: as the terminal is; False: never."""
+    own_arguments: Sequence[str] | None = None
+    """The command line, when this process is the command's own and may become another one; None in tests."""
     _store: Store | None = None
 
     def root_path(self) -> Path:
@@ -46,12 +49,27 @@ class Session:
         return Path(os.path.abspath(self.root)) if self.root else default_root()
 
     def store(self) -> Store:
-        """The open store. Raises StoreError."""
+        """The open store. Without root this process first becomes root of a user namespace, where layers keep owners.
+
+        Raises StoreError, SandboxError.
+        """
         from slimstage.store.store import Store
 
         if self._store is None:
+            self._become_root()
             self._store = Store.open(self.root_path())
         return self._store
+
+    def _become_root(self) -> None:
+        if os.geteuid() == 0 or self.own_arguments is None:
+            return
+        from slimstage.sandbox.rootless import ensure_namespace
+
+        # Inside, this user looks like root, whose default place is another one.
+        os.environ["SLIMSTAGE_ROOT"] = str(self.root_path())
+        sys.stdout.flush()
+        sys.stderr.flush()
+        ensure_namespace([sys.executable, "-P", "-m", "slimstage", *self.own_arguments])
 
     def close(self) -> None:
         if self._store is not None:

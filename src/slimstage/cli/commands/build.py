@@ -88,7 +88,8 @@ def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) 
     from slimstage.build.builder import plan
     from slimstage.plan.render import render_plan
 
-    graph, cached = plan(request, session.store())
+    store = session.store()
+    graph, cached = plan(request, store)
     sys.stdout.write(render_plan(graph, cached, chosen).rstrip("\n") + "\n")
 
 

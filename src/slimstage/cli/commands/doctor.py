@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
+from slimstage.cli.examination import StoreState, examine_store, is_well
 from slimstage.cli.program import Session
-from slimstage.cli.show import print_json, print_table
+from slimstage.cli.show import note, print_json, print_table
 from slimstage.cli.verb import json_option, option, pass_session, verb
-from slimstage.errors import SlimstageError
+from slimstage.diagnostics import shown
+from slimstage.sandbox.host import Capability, examine
 
 _EXAMPLES = """\
 slimstage doctor               what this host allows, and whether the store is sound
@@ -29,18 +29,34 @@ def command(ctx: click.Context, session: Session, repair: bool, quick: bool, as_
 
     Exit status: 0 all is well, 3 something essential is missing or the store is damaged.
     """
-    abilities = _abilities()
-    findings, trouble = _store_findings(session, repair=repair, quick=quick)
-    is_well = all(a["is_allowed"] or not a["is_essential"] for a in abilities) and trouble is None
-    is_well = is_well and all(finding["is_repaired"] for finding in findings)
+    host = examine()
+    state = examine_store(session, repairs=repair, verifies_blobs=not quick)
+    well = is_well(host, state)
     if as_json:
-        print_json(
-            {
-                "is_well": is_well,
-                "host": abilities,
-                "store": {"root": str(session.root_path()), "findings": findings, "error": trouble},
-            }
-        )
+        print_json({"is_well": well, "host": host, "store": state})
     else:
-        _print(abilities, findings, trouble, str(session.root_path()), is_repairing=repair)
-    ctx.exit(0 if is_well else 3)
+        _print(host, state, is_repairing=repair)
+    ctx.exit(0 if well else 3)
+
+
+def _print(host: list[Capability], state: StoreState, *, is_repairing: bool) -> None:
+    print_table(("HOST", "THERE", "WHAT IT IS"), [(each.name, _word(each), each.detail) for each in host])
+    for each in host:
+        if not each.is_available and each.hint:
+            click.echo(f"  hint: {each.name}: {shown(each.hint)}")
+    if state.error is not None:
+        click.echo(f"\nstore {state.root}: {shown(state.error)}")
+        return
+    word = "sound" if not state.findings else f"{len(state.findings)} findings"
+    click.echo(f"\nstore {state.root}: {word}")
+    for finding in state.findings:
+        repaired = " (repaired)" if finding.is_repaired else ""
+        click.echo(f"  {finding.code}: {shown(finding.what)}{repaired}")
+    if not is_repairing and any(not finding.is_repaired for finding in state.findings):
+        note("to put right what can be: slimstage doctor --repair")
+
+
+def _word(capability: Capability) -> str:
+    if capability.is_available:
+        return "yes"
+    return "NO" if capability.is_required else "no"

@@ -51,7 +51,9 @@ def command(session: Session, path: str | None, quiet: bool, as_json: bool) -> N
             raise UsageError(f'there is nothing at "{path}"', code="archive-missing")
         loaded = load_images(store, path)
     if as_json:
-        print_json([{"id": image.id, "names": short_names(image), "manifest_digest": image.manifest} for image in loaded])
+        print_json(
+            [{"id": image.id, "names": short_names(image), "manifest_digest": image.manifest} for image in loaded]
+        )
     elif not quiet:
         for image in loaded:
             sys.stdout.write(f"{', '.join(short_names(image)) or short_digest(image.id)}\n")

@@ -18,7 +18,6 @@ from slimstage.events import (
     CacheHit,
     Event,
     LogLine,
-    OutputWritten,
     StepCancelled,
     StepFailedEvent,
     StepFinished,
@@ -75,13 +74,11 @@ class PlainProgress:
                 return self._transfer(event)
             case BaseResolved():
                 digest = f" {event.digest}" if event.digest else ""
-                return [f"[{shown(event.stage)}] base {shown(event.name)}{digest}"]
+                stage = f"[{shown(event.stage)}] " if event.stage else ""
+                return [f"{stage}base {shown(event.name)}{digest}"]
             case Warned():
                 place = f" (line {event.line})" if event.line else ""
                 return [f"{self._paint('warning:', 'yellow')} {event.code}: {shown(event.message)}{place}"]
-            case OutputWritten():
-                digest = f" {event.digest}" if event.digest else ""
-                return [f"wrote {event.kind} {shown(event.where)}{digest}".rstrip()]
             case _:
                 return []
 

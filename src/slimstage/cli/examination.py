@@ -1,0 +1,44 @@
+"""What `doctor` finds out about the store, and its verdict on store and host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from slimstage.errors import SlimstageError
+
+if TYPE_CHECKING:
+    from slimstage.cli.program import Session
+    from slimstage.sandbox.host import Capability
+    from slimstage.store.doctor import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class StoreState:
+    """`error`: why the store cannot be opened or examined; then `findings` is empty."""
+
+    root: str
+    findings: tuple[Finding, ...]
+    error: str | None = None
+
+
+def examine_store(session: Session, *, repairs: bool, verifies_blobs: bool) -> StoreState:
+    """What is wrong with the store; a store that cannot be opened is a finding of its own, not an exception."""
+    from slimstage.store.doctor import examine
+
+    root = str(session.root_path())
+    try:
+        findings = examine(session.store(), repairs, verifies_blobs=verifies_blobs)
+    except SlimstageError as error:
+        return StoreState(root, (), error.message)
+    return StoreState(root, tuple(findings))
+
+
+def is_well(host: Sequence[Capability], state: StoreState) -> bool:
+    """True when nothing essential is missing and nothing in the store is left broken."""
+    return (
+        all(each.is_available or not each.is_required for each in host)
+        and state.error is None
+        and all(finding.is_repaired for finding in state.findings)
+    )
