@@ -337,7 +337,7 @@ def _path(name: bytes) -> str:
                 raise FormatError(f'"{_shown(name)}" in the tar leads outside its root', code="tar-escape")
             parts.pop()
         elif part not in (b"", b"."):
-            if len(part) > 255:
+            if len(part) > _NAME_LIMIT_BYTES + (4 if part.startswith(b".wh.") else 0):
                 raise FormatError(f"a name in the tar is too long: {len(part)} bytes", code="bad-tar-name")
             parts.append(part)
     return os.fsdecode(b"/".join(parts))
