@@ -60,7 +60,8 @@ def unpacked(store: Store, image: StoredImage) -> Stack | None:
 
     config = config_of(store, image.id)
     base = Base(image.id, image.id, image.manifest, config, image.platform, image.layers)
-    return Bases(store, {}).fetch(base, ignore, "")
+    fetched: Stack = Bases(store, {}).fetch(base, ignore, "")
+    return fetched
 
 
 def _platform(text: str | None) -> Platform:
