@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
     except SlimstageError as error:
         first = error.diagnostics[0]
         _say({"message": first.message, "code": first.code, "hint": first.hint, "notes": list(first.notes)})
-        print(error, file=sys.stderr)
+        # Its stderr is `supervisor.log` in the container's directory: nobody's terminal.
+        sys.stderr.write(f"{error}\n")
         return error.exit_status
     return 0
 
