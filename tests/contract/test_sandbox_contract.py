@@ -473,21 +473,7 @@ def test_senseless_specs_are_usage_errors(bench: Bench, values: dict[str, object
 
 def test_descendants_end_with_the_command(bench: Bench) -> None:
     bench.sh("sleep 1000 >/dev/null 2>&1 & echo started")
-    assert not _running_below(bench.lower)
-
-
-def _running_below(lower: Path) -> list[str]:
-    """Processes whose program is this root's busybox."""
-    wanted = (lower / "bin/busybox").stat()
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            facts = (entry / "exe").stat()
-        except OSError:
-            continue
-        if entry.name.isdigit() and facts.st_ino == wanted.st_ino and facts.st_dev == wanted.st_dev:
-            found.append(entry.name)
-    return found
+    assert bench.processes() == []
 
 
 def test_kill_ends_everything(bench: Bench) -> None:
@@ -495,12 +481,14 @@ def test_kill_ends_everything(bench: Bench) -> None:
     spec = bench.spec("sh", "-c", "trap '' TERM INT; sleep 1000 & echo up; sleep 1000; sleep 1000")
     running = bench.sandbox.start(spec, lambda _stream, _data: ready.set())
     assert ready.wait(20)
+    while len(bench.processes()) < 3:
+        pass  # the second sleep has not been started yet
     running.kill()
     assert running.wait().status == 137
     assert running.wait().status == 137
     running.kill()
     running.signal(15)
-    assert not _running_below(bench.lower)
+    assert bench.processes() == []
     assert tree_of(bench.upper) == {}
 
 
@@ -518,7 +506,7 @@ def test_cancel_interrupts(bench: Bench) -> None:
     cancel = threading.Event()
     with pytest.raises(Interrupted):
         bench.sandbox.run(bench.spec("sh", "-c", "echo up; sleep 1000"), lambda _s, _d: cancel.set(), cancel)
-    assert not _running_below(bench.lower)
+    assert bench.processes() == []
     with pytest.raises(Interrupted):
         bench.sandbox.run(bench.spec("true"), bench.collect, cancel)
 
@@ -529,7 +517,7 @@ def test_an_output_callback_that_fails_ends_the_step(bench: Bench) -> None:
 
     with pytest.raises(ValueError, match="no more"):
         bench.sandbox.run(bench.spec("sh", "-c", "echo x; sleep 1000"), fails, threading.Event())
-    assert not _running_below(bench.lower)
+    assert bench.processes() == []
 
 
 def test_steps_run_at_the_same_time(bench: Bench, tmp_path: Path) -> None:

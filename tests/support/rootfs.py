@@ -96,7 +96,7 @@ class Bench:
         return OverlayRoot((str(self.lower),), str(self.upper), str(self.work))
 
     def spec(self, *argv: str, **values: Any) -> SandboxSpec:
-        values.setdefault("env", (("PATH", "/bin"),))
+        values.setdefault("env", (("PATH", "/bin"), ("BENCH", str(self.base))))
         root = values.pop("root", None) or self.fresh()
         return SandboxSpec(root=root, argv=argv, **values)
 
@@ -110,6 +110,20 @@ class Bench:
             self.out += data
         else:
             self.err += data
+
+    def processes(self) -> list[int]:
+        """Processes of this bench's commands that run now, told by their environment; zombies are none."""
+        mark = f"BENCH={self.base}".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    environment = (entry / "environ").read_bytes()
+                except OSError:
+                    continue
+                if mark in environment.split(b"\0"):
+                    found.append(int(entry.name))
+        return found
 
     def sh(self, script: str, **values: Any) -> str:
         """What a script printed to stdout. Fails the test when it exits other than with 0."""
