@@ -161,12 +161,11 @@ def _compile(pattern: Pattern) -> Matcher:
         message = f'bad pattern "{text[:80]}": {error}'
         hint = "write a backslash in front of a bracket that is meant literally"
         raise ContextError(message, code="bad-pattern", span=pattern.span, hint=hint) from None
-    kinds = [token.kind for token in tokens]
-    rest = kinds[1:]
-    if kinds and kinds[0] in ("tree", "rest") and all(t.literal is not None for t in tokens[1:]) and "\\" not in text:
+    is_plain = not has_wildcards(text.removeprefix("**").removesuffix("**")) and "\\" not in text
+    if is_plain and text.startswith("**") and (len(text) == 2 or not text.endswith("**")):
         return _suffix_matcher(text[2:])
-    if rest and kinds[-1] == "rest" and all(t.literal is not None for t in tokens[:-1]) and "\\" not in text:
-        return _prefix_matcher(text[: text.rindex("**")])
+    if is_plain and text.endswith("**") and not text.startswith("**"):
+        return _prefix_matcher(text[:-2])
     return matcher_of(tokens)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from slimstage.dockerfile.wildcards import ShellPattern
 from slimstage.dockerfile.words import SPACE
@@ -65,6 +66,14 @@ def variables(text: str, escape: str = "\\") -> frozenset[str]:
         return frozenset()
 
 
+@lru_cache(maxsize=8)
+def _scanners(escape: str, reads_quotes: bool) -> tuple[dict[str, re.Pattern[str]], re.Pattern[str]]:
+    """What finds the characters that mean nothing: outside quotes for each stop character, and in double quotes."""
+    special = re.escape(escape) + "$<" + ("'\"" if reads_quotes else "")
+    plain = {stop: re.compile(f"[^{special}{re.escape(stop)}]++") for stop in ("", "}", "/")}
+    return plain, re.compile(f'[^{re.escape(escape)}$"]++')
+
+
 class Lexer:
     """One run over one text. The keyword arguments are the modes that heredoc detection and bodies need."""
 
@@ -78,16 +87,15 @@ class Lexer:
         keeps_quotes: bool = False,
         keeps_escapes: bool = False,
         keeps_unset: bool = False,
+        largest: int = LARGEST_EXPANSION,
     ) -> None:
         self._text, self._env, self._escape = text, env, escape
         self._reads_quotes, self._keeps_quotes = reads_quotes, keeps_quotes
-        self._keeps_escapes, self._keeps_unset = keeps_escapes, keeps_unset
+        self._keeps_escapes, self._keeps_unset, self._largest = keeps_escapes, keeps_unset, largest
         self._position = self._depth = 0
         self.used: set[str] = set()
         self.unset: set[str] = set()
-        special = re.escape(escape) + "$<" + ("'\"" if reads_quotes else "")
-        self._plain = {stop: re.compile(f"[^{special}{re.escape(stop)}]++") for stop in ("", "}", "/")}
-        self._quoted = re.compile(f'[^{re.escape(escape)}$"]++')
+        self._plain, self._quoted = _scanners(escape, reads_quotes)
 
     def run(self) -> tuple[str, list[str]]:
         """The text as one word, and as words. Raises: DockerfileError."""
@@ -127,7 +135,7 @@ class Lexer:
                 words.add(piece, is_split)
             pieces.append(piece)
             size += len(piece)
-            if size > LARGEST_EXPANSION:
+            if size > self._largest:
                 hint = "a variable that holds itself several times doubles with every line"
                 raise self._error(
                     f"the expanded text is larger than {LARGEST_EXPANSION} characters", "expansion-too-large", hint
@@ -279,7 +287,7 @@ class Lexer:
         try:
             return ShellPattern.parse(text)
         except ValueError as error:
-            raise self._error(f'bad pattern "{text[:80]}": {error}')
+            raise self._error(f'bad pattern "{text[:80]}": {error}') from None
 
 
 class _Words:

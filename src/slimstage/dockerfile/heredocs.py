@@ -6,6 +6,7 @@ Source: BuildKit frontend/dockerfile/parser (heredocFromMatch, heredocsFromLine)
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 
 from slimstage.dockerfile.expand import Lexer
@@ -40,7 +41,7 @@ def parse_operator(word: str) -> Operator | None:
     Any quoting in the delimiter turns expansion of the body off.
     Raises: DockerfileError without a place when the delimiter's quotes are not closed.
     """
-    found = _OPERATOR.fullmatch(word)
+    found = _OPERATOR.fullmatch(word) if "<<" in word else None
     if not found or not found.group(3):
         return None
     digits, dash, delimiter = found.groups()
@@ -63,7 +64,9 @@ def operators_of(line: str) -> list[Operator]:
     if "<<" not in line:
         return []
     try:
-        words = Lexer(line, {}, keeps_quotes=True, keeps_escapes=True, keeps_unset=True).run()[1]
+        # No environment, so nothing grows: a line of any length may open heredocs.
+        lexer = Lexer(line, {}, keeps_quotes=True, keeps_escapes=True, keeps_unset=True, largest=sys.maxsize)
+        words = lexer.run()[1]
     except DockerfileError:
         return []
     return [operator for word in words if (operator := parse_operator(word))]

@@ -100,7 +100,10 @@ class LineReader:
                 continue
             if stripped.startswith("#"):
                 comment = stripped[1:].strip(SPACE)
-                comments = [*comments, comment] if comment else []
+                if comment:
+                    comments.append(comment)
+                else:
+                    comments.clear()
                 continue
             text, is_continued = self._continuation(stripped)
             if not text and not is_continued:

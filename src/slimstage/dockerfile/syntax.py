@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from slimstage.diagnostics import Source, Span
 from slimstage.dockerfile.faults import Faults, quoted
-from slimstage.dockerfile.heredocs import Operator, operators_of
+from slimstage.dockerfile.heredocs import operators_of
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.dockerfile.reader import LineReader, LogicalLine
 from slimstage.dockerfile.words import (
@@ -24,6 +24,7 @@ from slimstage.dockerfile.words import (
     split_blanks,
     split_words,
 )
+from slimstage.errors import DockerfileError
 
 _SPACE_CLASS = re.escape(SPACE)
 _FLAG = re.compile(
@@ -71,11 +72,10 @@ def read_nodes(source: Source, reader: LineReader, faults: Faults) -> Iterator[N
     """
     while not faults.is_full and (line := reader.next()):
         node = node_of(line, 0, len(line.text), reader.escape, faults)
-        operators = operators_of(line.text) if node is None or _may_have_heredocs(node) else []
-        if node is None:
-            # The bodies of a faulty line are still bodies: reading them as instructions would only add noise.
-            operators = operators if _HEREDOC_KEYWORD.match(line.text) else []
-        heredocs = _bodies(line, operators, reader, faults)
+        heredocs: tuple[Heredoc, ...] | None = ()
+        # The bodies of a faulty line are still bodies: reading them as instructions would only add noise.
+        if _may_have_heredocs(node) if node else _HEREDOC_KEYWORD.match(line.text):
+            heredocs = _heredocs(line, reader, faults)
         if node is not None and heredocs is not None:
             child = replace(node.child, heredocs=heredocs) if node.child else None
             yield replace(node, heredocs=heredocs, child=child) if heredocs else node
@@ -89,9 +89,12 @@ def _may_have_heredocs(node: Node) -> bool:
     return inner.name in ("run", "copy", "add") and not inner.is_json
 
 
-def _bodies(
-    line: LogicalLine, operators: list[Operator], reader: LineReader, faults: Faults
-) -> tuple[Heredoc, ...] | None:
+def _heredocs(line: LogicalLine, reader: LineReader, faults: Faults) -> tuple[Heredoc, ...] | None:
+    try:
+        operators = operators_of(line.text)
+    except DockerfileError as error:
+        faults.take(error, line.whole())
+        return None
     found: list[Heredoc] = []
     for operator in operators:
         body = reader.body(operator.name, strips_tabs=operator.strips_tabs)
@@ -103,8 +106,6 @@ def _bodies(
             hint = f"end it with a line that is exactly {quoted(operator.name)}"
             if body.near_miss:
                 hint = f"line {body.near_miss} has blanks around {quoted(operator.name)}: remove them"
-                if not operator.strips_tabs:
-                    hint += ", or write <<- to allow tabs in front"
             faults.add("unterminated-heredoc", message, line.span(start, start + len(operator.word)), note, hint=hint)
             return None
         found.append(operator.with_body(body.text))
