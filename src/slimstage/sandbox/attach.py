@@ -8,32 +8,27 @@ Device nodes work only where we put them: every mount of ours but those nodes is
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import stat
 
 from slimstage.sandbox.inroot import MountPoints, open_in
+from slimstage.sandbox.overlay import empty_work, make_overlay, open_host
 from slimstage.sandbox.syscalls import (
     MOUNT_ATTR_NODEV,
     MOUNT_ATTR_NOEXEC,
     MOUNT_ATTR_NOSUID,
     MOUNT_ATTR_RDONLY,
-    MS_NODEV,
     MS_PRIVATE,
-    MS_RDONLY,
     MS_REC,
-    RESOLVE_BENEATH,
-    RESOLVE_NO_SYMLINKS,
     Refused,
-    filesystem_magic,
     make_filesystem,
     mount,
     mount_setattr,
     move_mount,
     open_tree,
-    openat2,
 )
+from slimstage.sandbox.system import SystemMounts
 
 _PATH = os.O_PATH | os.O_CLOEXEC
 _DIRECTORY = _PATH | os.O_DIRECTORY
@@ -66,6 +61,7 @@ class Assembly:
         self.work_fd: int | None = None
         self.proc_fd = self.root_fd = -1
         self.points: MountPoints | None = None
+        self.system: SystemMounts | None = None
 
     # -- first: everything of the host --------------------------------------------------------------------------------
 
@@ -78,18 +74,19 @@ class Assembly:
         root_sources = self._open_root(root)
         for index, action in enumerate(actions):
             self._sources[index] = self._open_sources(action)
-        self._dev_fd = _open_host("/dev")
-        self._null_fd = _open_host("/dev/null")
-        if not stat.S_ISCHR(os.fstat(self._null_fd).st_mode):
-            raise Refused("use /dev/null", 22, "it is no device on this host")
+        system = self.system = SystemMounts(self._put)
         self._make_stage()
+        system.stage_fd = self._stage
         self._make_root(root, root_sources)
         points = self.points = MountPoints(self.root_fd, self.upper_fd if root[0] == "overlay" else None)
         for index, action in enumerate(actions):
-            if self._plan["runc"] and action[0] in ("proc", "sys", "dev"):
-                os.close(self._find(action[1], is_directory=True, follows_last=False))  # runc mounts there
-                continue
-            getattr(self, f"_attach_{action[0]}")(self._sources[index], *action[1:])
+            kind, target, *rest = action
+            if kind == "proc" or (self._plan["runc"] and kind in ("sys", "dev")):
+                self._reserve(kind, target)
+            elif kind in ("sys", "dev"):
+                getattr(system, f"attach_{kind}")(target, *rest)
+            else:
+                getattr(self, f"_attach_{kind}")(self._sources[index], target, *rest)
         if self._plan["make_cwd"]:
             os.close(points.find(str(self._plan["cwd"]), is_directory=True, keeps=True))
         points.restore_times()
@@ -98,25 +95,25 @@ class Assembly:
 
     def _open_root(self, root: tuple[object, ...]) -> list[int]:
         if root[0] == "plain":
-            return [_open_host(str(root[1]), _DIRECTORY)]
+            return [open_host(str(root[1]), _DIRECTORY)]
         lowers, upper, work = root[1:]
         assert isinstance(lowers, tuple)
         if upper is not None:
-            self.upper_fd, self.work_fd = _open_host(str(upper), _DIRECTORY), _open_host(str(work), _DIRECTORY)
-        return [_open_host(lower, _DIRECTORY) for lower in lowers]
+            self.upper_fd, self.work_fd = open_host(str(upper), _DIRECTORY), open_host(str(work), _DIRECTORY)
+        return [open_host(lower, _DIRECTORY) for lower in lowers]
 
     @staticmethod
     def _open_sources(action: tuple[object, ...]) -> list[int]:
         if action[0] == "stack":
             lowers = action[2]
             assert isinstance(lowers, tuple)
-            return [_open_host(lower, _DIRECTORY) for lower in lowers]
+            return [open_host(lower, _DIRECTORY) for lower in lowers]
         if action[0] != "bind":
             return []
         source, beneath = str(action[2]), action[3]
         if beneath is None:
-            return [_open_host(source)]
-        base = _open_host(str(beneath), _DIRECTORY)
+            return [open_host(source)]
+        base = open_host(str(beneath), _DIRECTORY)
         try:
             return [open_in(base, source)]
         except OSError as error:
@@ -129,7 +126,7 @@ class Assembly:
         self.stage_path = place
         if not place:
             raise Refused("find a directory to mount on", 2, "none of " + ", ".join(_STAGES))
-        target = _open_host(place, _DIRECTORY)
+        target = open_host(place, _DIRECTORY)
         stage = make_filesystem("tmpfs", [("mode", "0700")], MOUNT_ATTR_NOSUID, "mount a tmpfs")
         move_mount(stage, target, "mount a tmpfs")
         os.close(target)
@@ -171,52 +168,18 @@ class Assembly:
 
     def _overlay(self, lowers: list[int], upper: int | None, work: int | None, attributes: int, what: str) -> int:
         """A descriptor of an overlay, attached on the stage. `lowers` base first."""
-        stack = list(reversed(lowers))
+        stack = lowers[::-1]
         while len(stack) < (2 if upper is None else 1):
             stack.append(self._directory("empty"))
-        options: list[tuple[str, str | None]] = [
-            ("redirect_dir", "nofollow"), ("index", "off"), ("metacopy", "off"), ("xino", "off"),
-        ]  # fmt: skip
-        if self._uses_userxattr:
-            options.append(("userxattr", None))
-        if upper is not None:
-            options += [("upperdir", f"/proc/self/fd/{upper}"), ("workdir", f"/proc/self/fd/{work}")]
-            options.append(("volatile", None))
+        pair = None if upper is None or work is None else (upper, work)
         place = self._directory("overlay")
         try:
-            if not self._plan["legacy_overlay"]:
-                appended: list[tuple[str, str | None]] = [("lowerdir+", f"/proc/self/fd/{fd}") for fd in stack]
-                try:
-                    tree = make_filesystem("overlay", appended + options, attributes, what)
-                except Refused as refused:
-                    if not (refused.number == 22 and "lowerdir+" in refused.detail):
-                        raise
-                else:
-                    move_mount(tree, place, what)
-                    return tree
-            return self._overlay_by_mount(stack, options, attributes, place, what)
+            return make_overlay(
+                stack, pair, place, attributes, what,
+                uses_userxattr=bool(self._plan["userxattr"]), is_legacy=bool(self._plan["legacy_overlay"]),
+            )  # fmt: skip
         finally:
             os.close(place)
-
-    @staticmethod
-    def _overlay_by_mount(
-        stack: list[int], options: list[tuple[str, str | None]], attributes: int, place: int, what: str
-    ) -> int:
-        """As `_overlay`, for kernels before 6.8: one string of at most a page, so the layers have short names in it."""
-        text = ["lowerdir=" + ":".join(map(str, stack))]
-        text += [key if value is None else f"{key}={value}" for key, value in options]
-        flags = (MS_NODEV if attributes & MOUNT_ATTR_NODEV else 0) | (
-            MS_RDONLY if attributes & MOUNT_ATTR_RDONLY else 0
-        )
-        os.chdir("/proc/self/fd")
-        mount(b"overlay", str(place).encode(), b"overlay", flags, ",".join(text).encode(), what)
-        os.chdir("/")
-        name = os.path.basename(os.readlink(f"/proc/self/fd/{place}"))
-        parent = os.open("..", _DIRECTORY, dir_fd=place)
-        try:
-            return os.open(name, _DIRECTORY, dir_fd=parent)
-        finally:
-            os.close(parent)
 
     # -- mounts -------------------------------------------------------------------------------------------------------
 
@@ -234,6 +197,25 @@ class Assembly:
         finally:
             os.close(point)
             os.close(tree)
+
+    def _reserve(self, kind: str, target: str) -> None:
+        """Finds the place only: a process in the new PID namespace mounts proc there, or runc does."""
+        point = self._find(target, is_directory=True, follows_last=False)
+        if not stat.S_ISDIR(os.fstat(point).st_mode):
+            raise Refused(f'mount {kind} at "{target}"', 20, "the image has no directory there")
+        if kind == "proc":
+            self.proc_fd = point
+        else:
+            os.close(point)
+
+    def mount_proc(self) -> None:
+        """By the first process of the new PID namespace, before it gives up anything."""
+        assert self.system is not None
+        actions = self._plan["mounts"]
+        assert isinstance(actions, tuple)
+        for action in actions:
+            if action[0] == "proc":
+                self.system.mount_proc(self.proc_fd, *action[1:])
 
     def _attach_bind(
         self, sources: list[int], target: str, source: str, _beneath: object, is_readonly: bool, is_discarded: bool
@@ -333,193 +315,6 @@ class Assembly:
         mount_setattr(tree, _SAFE, what)
         self._put(tree, target, what, is_directory=False)
 
-    # -- what every root has ------------------------------------------------------------------------------------------
-
-    def _attach_proc(self, _sources: list[int], target: str, _masked: object, _readonly: object) -> None:
-        """Finds the place only: a process inside the new PID namespace mounts it (`mount_proc`)."""
-        self.proc_fd = self._find(target, is_directory=True, follows_last=False)
-        if not stat.S_ISDIR(os.fstat(self.proc_fd).st_mode):
-            raise Refused(f'mount proc at "{target}"', 20, "the image has no directory there")
-
-    def mount_proc(self) -> None:
-        """By the first process of the new PID namespace, before it gives up anything."""
-        actions = self._plan["mounts"]
-        assert isinstance(actions, tuple)
-        for action in actions:
-            if action[0] == "proc":
-                what = f'mount proc at "{action[1]}"'
-                tree = make_filesystem("proc", [], _PLAIN, what)
-                if filesystem_magic(tree) != _PROC_MAGIC:
-                    raise Refused(what, 22, "it is no proc file system")
-                move_mount(tree, self.proc_fd, what)
-                self._make_readonly(tree, action[1], action[3])
-                self._mask(tree, action[1], action[2])
-                os.close(tree)
-
-    def _attach_sys(self, _sources: list[int], target: str, masked: tuple[str, ...], is_readonly: bool) -> None:
-        what = f'mount sysfs at "{target}"'
-        attributes = _PLAIN | (MOUNT_ATTR_RDONLY if is_readonly else 0)
-        host = _open_host("/sys")
-        try:
-            has_cgroup2 = _is_cgroup2()
-            try:
-                tree = make_filesystem("sysfs", [], attributes, what)
-            except Refused as refused:
-                if refused.number != 1:
-                    raise
-                tree = open_tree(host, what, is_recursive=True)  # EPERM: the network namespace is another user's
-                mount_setattr(tree, attributes, what, is_recursive=True)
-                has_cgroup2 = False
-        finally:
-            os.close(host)
-        kept = os.dup(tree)
-        self._put(tree, target, what, is_directory=True, is_ours=True)
-        if has_cgroup2:
-            self._mount_cgroup(kept, attributes)
-        self._mask(kept, target, masked)
-        os.close(kept)
-
-    @staticmethod
-    def _mount_cgroup(sys_fd: int, attributes: int) -> None:
-        point = _beneath(sys_fd, "fs/cgroup")
-        if point is None:
-            return
-        try:
-            tree = make_filesystem("cgroup2", [], attributes, "mount the cgroup tree")
-            move_mount(tree, point, "mount the cgroup tree")
-            os.close(tree)
-        except Refused:
-            pass  # nothing in a build needs it, and a nested host often refuses it
-        finally:
-            os.close(point)
-
-    def _attach_dev(
-        self, _sources: list[int], target: str, shm_bytes: int, devices: tuple[tuple[str, str], ...]
-    ) -> None:
-        what = f'mount devices at "{target}"'
-        flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
-        tree = make_filesystem("tmpfs", [("mode", "0755"), ("size", "65536k")], flags | MOUNT_ATTR_NODEV, what)
-        dev = os.dup(tree)
-        self._put(tree, target, what, is_directory=True, is_ours=True)
-        for name in ("pts", "shm", "mqueue"):
-            os.mkdir(name, 0o755, dir_fd=dev)
-        for name, link in _LINKS:
-            os.symlink(link, name, dir_fd=dev)
-        for name, major, minor in _NODES:
-            self._put_node(dev, name, major, minor)
-        for source, place in devices:
-            self._put_device(dev, source, place[len("/dev/") :])
-        self._put_into(dev, "pts", self._devpts(), what)
-        shm = [("mode", "1777"), ("size", str(shm_bytes))]
-        self._put_into(dev, "shm", make_filesystem("tmpfs", list(shm), _PLAIN, what), what)
-        try:
-            self._put_into(dev, "mqueue", make_filesystem("mqueue", [], _PLAIN, what), what)
-        except Refused as refused:
-            if refused.number not in (1, 19):  # EPERM, ENODEV: a kernel without message queues
-                raise
-        self._dev = dev
-
-    def open_terminal(self, uid: int, gid: int) -> tuple[int, int]:
-        """Both ends of a new pseudo-terminal of the new /dev, which is also its /dev/console; the slave is the user's."""
-        what = "open a pseudo-terminal"
-        try:
-            master = os.open("pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=self._dev)
-            fcntl.ioctl(master, _TIOCSPTLCK, b"\0\0\0\0")
-            slave = fcntl.ioctl(master, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            os.fchown(slave, uid, gid)
-        except OSError as error:
-            raise Refused(what, error.errno or 0) from None
-        tree = open_tree(slave, what)
-        self._put_into(self._dev, "console", tree, what)
-        return master, slave
-
-    @staticmethod
-    def _devpts() -> int:
-        options: list[tuple[str, str | None]] = [("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620")]
-        what = "mount devpts"
-        try:
-            return make_filesystem("devpts", [*options, ("gid", "5")], MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, what)
-        except Refused as refused:
-            if refused.number != 22:
-                raise
-            return make_filesystem("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, what)  # gid 5 not mapped
-
-    def _put_node(self, dev: int, name: str, major: int, minor: int) -> None:
-        """One device node: of our own where we may make one, else the host's, read-only so that its mode stays."""
-        what = f"make the device {name}"
-        try:
-            os.mknod(name, stat.S_IFCHR | 0o666, os.makedev(major, minor), dir_fd=self._stage)
-            os.chmod(name, 0o666, dir_fd=self._stage)
-            source, attributes = os.open(name, _PATH, dir_fd=self._stage), MOUNT_ATTR_NOSUID
-        except PermissionError:
-            source, attributes = os.open(name, _PATH, dir_fd=self._dev_fd), MOUNT_ATTR_NOSUID | MOUNT_ATTR_RDONLY
-        tree = open_tree(source, what)
-        os.close(source)
-        mount_setattr(tree, attributes, what)
-        self._put_into(dev, name, tree, what)
-
-    def _put_device(self, dev: int, source: str, place: str) -> None:
-        what = f'add the device "{source}"'
-        fd = openat2(self._dev_fd, os.fsencode(source[len("/dev/") :]), _PATH, RESOLVE_BENEATH)
-        tree = open_tree(fd, what)
-        is_device = stat.S_ISCHR(os.fstat(fd).st_mode) or stat.S_ISBLK(os.fstat(fd).st_mode)
-        os.close(fd)
-        if not is_device:
-            raise Refused(what, 22, "it is no device")
-        mount_setattr(tree, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY, what)
-        parent, _, name = place.rpartition("/")
-        for depth in range(parent.count("/") + 1 if parent else 0):
-            try:
-                os.mkdir("/".join(parent.split("/")[: depth + 1]), 0o755, dir_fd=dev)
-            except FileExistsError:
-                pass
-        base = os.open(parent or ".", _DIRECTORY, dir_fd=dev)
-        self._put_into(base, name, tree, what)
-        os.close(base)
-
-    @staticmethod
-    def _put_into(directory: int, name: str, tree: int, what: str) -> None:
-        """Attaches a mount at a name in one of our own directories; a file is made for it when nothing is there."""
-        try:
-            point = os.open(name, _PATH | os.O_NOFOLLOW, dir_fd=directory)
-        except FileNotFoundError:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=directory))
-            point = os.open(name, _PATH | os.O_NOFOLLOW, dir_fd=directory)
-        move_mount(tree, point, what)
-        os.close(point)
-        os.close(tree)
-
-    # -- masks --------------------------------------------------------------------------------------------------------
-
-    def _mask(self, tree: int, base: str, paths: tuple[str, ...]) -> None:
-        """Hides paths of a file system of ours: a file becomes /dev/null (the host's, by descriptor), a directory empty."""
-        for path in paths:
-            point = _beneath(tree, path[len(base) + 1 :])
-            if point is None:
-                continue
-            what = f'mask "{path}"'
-            if stat.S_ISDIR(os.fstat(point).st_mode):
-                cover = make_filesystem("tmpfs", [("size", "4k"), ("mode", "0755")], _PLAIN | MOUNT_ATTR_RDONLY, what)
-            else:
-                cover = open_tree(self._null_fd, what)
-                mount_setattr(cover, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID, what)
-            move_mount(cover, point, what)
-            os.close(cover)
-            os.close(point)
-
-    @staticmethod
-    def _make_readonly(tree: int, base: str, paths: tuple[str, ...]) -> None:
-        for path in paths:
-            point = _beneath(tree, path[len(base) + 1 :])
-            if point is None:
-                continue
-            what = f'make "{path}" read-only'
-            cover = open_tree(point, what)
-            mount_setattr(cover, _PLAIN | MOUNT_ATTR_RDONLY, what)
-            move_mount(cover, point, what)
-            os.close(cover)
-            os.close(point)
-
     # -- afterwards ---------------------------------------------------------------------------------------------------
 
     def thaw(self) -> None:
@@ -537,41 +332,4 @@ class Assembly:
                 os.close(fd)
         if self.upper_fd is not None and self.work_fd is not None:
             self.points.remove_copied_up()
-            _empty_work(self.work_fd)
-
-
-def _beneath(tree: int, path: str) -> int | None:
-    try:
-        return openat2(tree, os.fsencode(path), _PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS)
-    except OSError:
-        return None
-
-
-def _open_host(path: str, flags: int = _PATH) -> int:
-    try:
-        return os.open(path, flags)
-    except OSError as error:
-        raise Refused(f'open "{path}"', error.errno or 0) from None
-
-
-def _is_cgroup2() -> bool:
-    try:
-        fd = os.open("/sys/fs/cgroup", _DIRECTORY)
-    except OSError:
-        return False
-    try:
-        return filesystem_magic(fd) == _CGROUP2_MAGIC
-    finally:
-        os.close(fd)
-
-
-def _empty_work(work_fd: int) -> None:
-    """Removes what overlayfs left in a work directory: `volatile` marks it as used, for good, unless that goes."""
-    for path, remove in (
-        ("work/incompat/volatile/dirty", os.unlink), ("work/incompat/volatile", os.rmdir), ("work/incompat", os.rmdir),
-        ("work", os.rmdir), ("index", os.rmdir),
-    ):  # fmt: skip
-        try:
-            remove(path, dir_fd=work_fd)
-        except OSError:
-            pass  # not there, or not empty: the store removes the whole directory anyway
+            empty_work(self.work_fd)

@@ -100,7 +100,8 @@ def _supervise(
     assembly.build()
     passed: list[int] = []
     if plan["terminal"]:
-        master, slave = assembly.open_terminal(number_of(plan, "uid"), number_of(plan, "gid"))
+        assert assembly.system is not None
+        master, slave = assembly.system.open_terminal(number_of(plan, "uid"), number_of(plan, "gid"))
         stdio = [slave, slave, slave]
         passed.append(master)
     elif plan["own_pipes"]:
@@ -230,12 +231,9 @@ def _keep_only(stdio: list[int], writer: int) -> None:
 
 
 def _reset_signals() -> None:
-    for number in signal.valid_signals():
-        if number not in (signal.SIGKILL, signal.SIGSTOP):
-            try:
-                signal.signal(number, signal.SIG_DFL)
-            except OSError:
-                pass  # one of the C library's own
+    """Exec keeps what is ignored. The zygote reset all but these, which it or Python ignores."""
+    for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

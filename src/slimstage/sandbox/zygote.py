@@ -8,6 +8,7 @@ so does this process, and each supervisor sees its own socket end and kills its 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -18,6 +19,10 @@ def main(request_fd: int = 3) -> None:
 
     os.chdir("/")
     os.umask(0o022)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
+        signal.signal(number, signal.SIG_DFL)  # whoever started the builder may have ignored some (nohup)
+    gc.disable()  # nothing here lives long; and a collection would copy the pages that forks share
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors report to the builder; the kernel reaps them
     requests = socket.socket(fileno=request_fd)
     requests.set_inheritable(False)
