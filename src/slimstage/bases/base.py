@@ -45,3 +45,7 @@ class BaseResolver(Protocol):
         Every byte is verified: blob digest, size, diff ID. Raises FormatError, RegistryError, StoreError.
         """
         ...
+
+    def layers(self, base: Base) -> tuple[ImageLayer, ...]:
+        """The base's layers with all that is known of them by now: sizes once they were unpacked."""
+        ...

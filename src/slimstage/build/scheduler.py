@@ -72,7 +72,7 @@ class Scheduler:
         cache: Cache,
         executor: Executor,
         *,
-        extra: Mapping[str, Any],
+        extra: Callable[[AnyStep], Mapping[str, Any]],
         is_forced: Callable[[AnyStep], bool],
         place: Callable[[AnyStep], str],
         digests: Callable[[AnyStep], Future[list[Any]]],
@@ -112,12 +112,12 @@ class Scheduler:
         keys = self.progress.keys
         parent = keys[step.parent] if step.parent else EMPTY_TREE
         if reading is not None:
-            return self._cache.find(content_key(step, parent, reading.result(), self._extra))
+            return self._cache.find(content_key(step, parent, reading.result(), self._extra(step)))
         if is_volatile(step):
             return None
         if not reads_files(step):
-            return self._cache.find(content_key(step, parent, (), self._extra))
-        return self._cache.find(definition_key(step, keys, self._extra))
+            return self._cache.find(content_key(step, parent, (), self._extra(step)))
+        return self._cache.find(definition_key(step, keys, self._extra(step)))
 
     # What must be done ----------------------------------------------------------------------------------------
 

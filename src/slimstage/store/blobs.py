@@ -42,8 +42,8 @@ class BlobWriter:
             self._other = hashlib.new(want.partition(":")[0])
         return self
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Adds all of `data`. Raises StoreError when the disk is full."""
+    def write(self, data: bytes | memoryview) -> int:
+        """Adds all of `data`; returns its length, as streams do. Raises StoreError when the disk is full."""
         self._state.update(data)
         if self._other is not None:
             self._other.update(data)
@@ -52,6 +52,7 @@ class BlobWriter:
         with guarded("write a blob"):
             while view:
                 view = view[os.write(self._fd, view) :]
+        return len(data)
 
     def commit(self, want: Digest | None = None, size: int | None = None) -> tuple[Digest, int]:
         """Makes it visible and returns (digest, size in bytes). Raises DigestMismatch, and keeps nothing, when it differs."""

@@ -1,0 +1,68 @@
+"""Bases that are files on this host: OCI layouts and image archives."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from slimstage.digest import Digest, parse_digest
+from slimstage.errors import PlanError, StoreError
+from slimstage.store.archive import Archive
+from slimstage.store.layout import Layout
+
+_LAYOUT = "oci-layout://"
+_ARCHIVES = ("oci-archive:", "docker-archive:")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FileBase:
+    """Where the image is. `name`: a tag or a whole name; None: the only image in it, or `latest`."""
+
+    path: str
+    is_layout: bool
+    name: str | None = None
+    digest: Digest | None = None
+
+    def open(self) -> Layout | Archive:
+        """The reader; the caller closes it. Raises PlanError when there is nothing, FormatError when it is no image."""
+        if not os.path.lexists(self.path):
+            raise PlanError(
+                f'there is no {"layout" if self.is_layout else "archive"} "{self.path}"', code="base-not-found"
+            )
+        try:
+            return Layout(self.path) if self.is_layout else Archive(self.path)
+        except StoreError as error:
+            raise PlanError(error.message, code=error.code, hint=error.hint) from error
+
+
+def parse_file_base(reference: str) -> FileBase | None:
+    """The file that a reference means; None when it means something else. Raises FormatError for a bad digest."""
+    if reference.startswith(_LAYOUT):
+        path, digest = _digest(reference[len(_LAYOUT) :])
+        path, name = _tag(path)
+        return FileBase(path, True, name, digest)
+    for scheme in _ARCHIVES:
+        if reference.startswith(scheme):
+            path, digest = _digest(reference[len(scheme) :].removeprefix("//"))
+            name = None
+            if not os.path.lexists(path) and ":" in path:
+                path, _, name = path.partition(":")
+            return FileBase(path, False, name or None, digest)
+    return None
+
+
+def _digest(text: str) -> tuple[str, Digest | None]:
+    path, at, digest = text.rpartition("@")
+    if at and digest.startswith(("sha256:", "sha512:")):
+        return path, parse_digest(digest)
+    return text, None
+
+
+def _tag(path: str) -> tuple[str, str | None]:
+    """A colon in the last component begins the tag, unless the whole path is there."""
+    directory, colon, tag = path.rpartition(":")
+    if colon and "/" not in tag and _TAG.match(tag) and not os.path.isdir(path):
+        return directory, tag
+    return path, None

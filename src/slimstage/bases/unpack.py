@@ -1,0 +1,117 @@
+"""Layers of base images → layer directories in the store, each once, every byte verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import IO, BinaryIO, cast
+
+from slimstage.digest import VerifyingReader
+from slimstage.errors import DigestMismatch, FormatError, StoreError
+from slimstage.oci.descriptor import Descriptor
+from slimstage.store.files import wait_lock
+from slimstage.store.images import ImageLayer
+from slimstage.store.packed import PackedLayer, Packing
+from slimstage.store.snapshots import LayerId, Stack
+from slimstage.store.store import Store
+from slimstage.tree.blocks import pack_layer
+from slimstage.tree.unpack import unpack_layer
+
+AS_IT_CAME = Packing("as-it-came")
+"""The packing under which the store remembers a base layer's own blob and size."""
+
+_AT_ONCE = 4
+"""Blobs that are fetched at the same time; unpacking follows in order."""
+
+
+class LayerUnpacker:
+    """Unpacks layers for one store. Safe for several threads and processes: a layer is unpacked once."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def known(self, layer: ImageLayer) -> ImageLayer:
+        """The layer with its size, when it was unpacked before."""
+        if layer.size_bytes or layer.layer is None:
+            return layer
+        packed = self._store.packed.get(layer.layer, AS_IT_CAME)
+        return replace(layer, size_bytes=packed.size_bytes) if packed else layer
+
+    def unpack(self, layers: Sequence[ImageLayer], get: Callable[[Descriptor], None]) -> Stack:
+        """The stack of the layers, base first. `get` brings a blob into the store.
+
+        Raises FormatError when a layer is not what its digest, size or diff ID says, or is malformed; what `get` raises.
+        """
+        stack: list[LayerId] = []
+        with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="fetch") as pool:
+            coming: list[Future[None] | None] = [
+                None if self._is_here(layer) or layer.blob is None else pool.submit(get, layer.blob) for layer in layers
+            ]
+            try:
+                for layer, future in zip(layers, coming, strict=True):
+                    if future is not None:
+                        future.result()
+                    stack.append(self._unpack(layer, tuple(stack)))
+            except BaseException:
+                for future in coming:
+                    if future is not None:
+                        future.cancel()
+                raise
+        return tuple(stack)
+
+    def add(self, produce: Callable[[Callable[[IO[bytes]], None]], None]) -> tuple[ImageLayer, int]:
+        """A new layer from a tar that `produce` streams to the function it is given; (layer, bytes of its files).
+
+        The diff ID is that of packing the directory, so its bytes can be made again at any time.
+        """
+        draft = self._store.snapshots.draft()
+        try:
+            produce(lambda stream: _take(stream, draft.path))
+            layer = self._store.snapshots.freeze(draft)
+        except BaseException:
+            self._store.snapshots.discard(draft)
+            raise
+        made = pack_layer(self._store.snapshots.path(layer), compression="uncompressed")
+        return ImageLayer(made.diff_id, made.size_bytes, None, layer), made.file_bytes
+
+    def _is_here(self, layer: ImageLayer) -> bool:
+        return layer.layer is not None and self._store.snapshots.has((layer.layer,))
+
+    def _unpack(self, layer: ImageLayer, below: Stack) -> LayerId:
+        if layer.layer is None:
+            raise StoreError(f"layer {layer.diff_id} has no place in the store", code="layer-missing")
+        if self._is_here(layer):
+            return layer.layer
+        if layer.blob is None:
+            raise StoreError(f"the files of layer {layer.diff_id} are not in the store any more", code="layer-missing")
+        with wait_lock(str(self._store.root / "locks" / f"layer-{layer.layer[:8]}")):
+            if not self._is_here(layer):
+                self._write(layer, layer.layer, layer.blob, below)
+        return layer.layer
+
+    def _write(self, layer: ImageLayer, place: LayerId, blob: Descriptor, below: Stack) -> None:
+        snapshots = self._store.snapshots
+        draft = snapshots.draft(place)
+        try:
+            with self._store.blobs.open(blob.digest) as stream:
+                # Verified as it came in; verified again, because the disk is not to be trusted for ever.
+                reader = cast(BinaryIO, VerifyingReader(stream, blob.digest, blob.size))
+                result = unpack_layer(reader, draft.path, snapshots.paths(below))
+            if result.diff_id != layer.diff_id:
+                raise FormatError(
+                    f"layer {blob.digest} does not unpack to its diff ID: want {layer.diff_id}, got {result.diff_id}",
+                    code="diff-id-mismatch",
+                )
+            snapshots.freeze(draft, size_bytes=result.file_bytes)
+        except DigestMismatch as error:
+            snapshots.discard(draft)
+            raise FormatError(f"layer {blob.digest}: {error.message}", code="digest-mismatch") from error
+        except BaseException:
+            snapshots.discard(draft)
+            raise
+        self._store.packed.put(place, AS_IT_CAME, PackedLayer(layer.diff_id, result.size_bytes, blob))
+
+
+def _take(stream: IO[bytes], path: str) -> None:
+    unpack_layer(cast(BinaryIO, stream), path, ())

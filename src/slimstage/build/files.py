@@ -1,0 +1,254 @@
+"""COPY, ADD, WORKDIR and what bind mounts show: sources opened, selected, digested; then written.
+
+`read` says what a step reads and what its digest is, so that the cache can be asked; `copy` writes the layer. Between the
+two nothing is looked up again: what was digested is what is copied.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from slimstage.build.add import Fetched, fetch_sources
+from slimstage.build.binds import BindStore, seed_directory
+from slimstage.build.copy import copy_step
+from slimstage.build.memory import StoreMemory
+from slimstage.build.request import BuildRequest
+from slimstage.build.workdir import workdir_step
+from slimstage.context.fingerprint import selection_digest
+from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.select import Selection, select
+from slimstage.context.tree import SourceTree
+from slimstage.diagnostics import Span
+from slimstage.digest import Digest, digest_json
+from slimstage.errors import SlimstageError
+from slimstage.events import Listener, TransferProgress
+from slimstage.plan.graph import (
+    AnyStep,
+    BindMount,
+    CacheMount,
+    CopyStep,
+    FileSource,
+    FromContext,
+    RunStep,
+    StepId,
+    WorkdirStep,
+)
+from slimstage.store.snapshots import Draft
+from slimstage.store.store import Store
+from slimstage.tree.entry import Entry
+from slimstage.tree.union import UnionTree
+
+_MOST_EXPLAINED = 2000
+"""Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a step reads, opened and digested; leaving the `with` closes it.
+
+    digests: in the order that the content key wants. explained: (name, value) for `--explain`. binds, seeds: see
+    `RunInputs`; seeds fill a new cache mount, by its target.
+    """
+
+    digests: tuple[Digest, ...]
+    explained: tuple[tuple[str, str], ...] = ()
+    selection: Selection = ()
+    tree: SourceTree | None = None
+    fetched: tuple[Fetched, ...] = ()
+    binds: tuple[tuple[tuple[str, ...], str], ...] = ()
+    seeds: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
+    cleanup: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup.close()
+
+
+class FileSteps:
+    """Reads and writes files for the steps of one build. Safe for several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        contexts: Mapping[str, LocalContext],
+        request: BuildRequest,
+        spans: Mapping[StepId, Span],
+        listener: Listener,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store, self._contexts, self._request, self._spans = store, contexts, request, spans
+        self._emit, self._clock = listener, clock
+        self._memory = StoreMemory(store.digests)
+        self._binds = BindStore(store)
+        self._lock = threading.Lock()
+        self._early: dict[StepId, Reading] = {}
+
+    # Reading --------------------------------------------------------------------------------------------------
+
+    def context_digests(self, step: AnyStep) -> list[Digest]:
+        """The digests of a COPY from a context, before the step is due; kept for when it is. Raises ContextError."""
+        assert isinstance(step, CopyStep)
+        reading = self.read(step, {})
+        with self._lock:
+            self._early[step.id] = reading
+        return list(reading.digests)
+
+    def read(self, step: CopyStep, stacks: Mapping[StepId, tuple[str, ...]]) -> Reading:
+        """What a COPY or ADD reads. stacks: the layer directories of the stages and images that it may read from."""
+        with self._lock:
+            early = self._early.pop(step.id, None)
+        if early is not None:
+            return early
+        reading = Reading(())
+        try:
+            with self._placed(step.id):
+                self._read(step, stacks, reading)
+        except BaseException:
+            reading.cleanup.close()
+            raise
+        self._memory.flush()
+        return reading
+
+    def _read(self, step: CopyStep, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
+        if step.paths:
+            reading.tree, where = self._tree(step.source, stacks, reading.cleanup)
+            selection = select(
+                reading.tree, step.paths, excludes=step.exclude, keeps_parents=step.keeps_parents, where=where
+            )
+            reading.selection = self._normal(selection)
+            keeps_owners = step.from_is_stage and step.chown is None
+            digest = selection_digest(reading.selection, reading.tree, self._memory, keeps_owners=keeps_owners)
+            reading.digests += (digest,)
+            reading.explained += self._explained(reading.selection, digest)
+        if step.urls or step.gits:
+            work = self._store.session.temporary("add-")
+            reading.cleanup.callback(shutil.rmtree, work, ignore_errors=True)
+            self._fetch(step, work, reading)
+
+    def _fetch(self, step: CopyStep, work: str, reading: Reading) -> None:
+        os.mkdir(work, 0o700)
+        reading.fetched = fetch_sources(
+            step,
+            work,
+            reading.cleanup,
+            progress=lambda what, done, total: self._emit(TransferProgress(self._clock(), step.id, what, done, total)),
+        )
+        for number, each in enumerate(reading.fetched):
+            digest = selection_digest(each.selection, each.tree, self._memory)
+            reading.digests += (digest,)
+            reading.explained += ((f"source {number + 1}", digest),)
+
+    def read_binds(self, step: RunStep, stacks: Mapping[StepId, tuple[str, ...]]) -> Reading:
+        """What the bind mounts of a RUN show, and what seeds its cache mounts."""
+        reading = Reading(())
+        seeds: dict[str, Callable[[str], None]] = {}
+        try:
+            with self._placed(step.id):
+                for mount in step.mounts:
+                    if isinstance(mount, BindMount):
+                        self._bind(mount, stacks, reading)
+                    elif isinstance(mount, CacheMount) and mount.source is not None:
+                        tree, where = self._tree(mount.source, stacks, reading.cleanup)
+                        seeds[mount.target] = seed_directory(tree, where)
+        except BaseException:
+            reading.cleanup.close()
+            raise
+        reading.seeds = seeds
+        self._memory.flush()
+        return reading
+
+    def _bind(self, mount: BindMount, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
+        tree, where = self._tree(mount.source, stacks, reading.cleanup)
+        selection = self._normal(select(tree, [mount.path], where=where))
+        from_stage = not isinstance(mount.source, FromContext)
+        digest = selection_digest(selection, tree, self._memory, keeps_owners=from_stage)
+        reading.digests += (digest,)
+        reading.explained += ((f"files at mount {mount.target}", digest),)
+        if isinstance(mount.source, FromContext):
+            reading.binds += (self._binds.layer_of(digest, selection, tree),)
+        else:
+            reading.binds += ((stacks[mount.source.step], mount.path),)
+
+    def _tree(
+        self, source: FileSource, stacks: Mapping[StepId, tuple[str, ...]], cleanup: ExitStack
+    ) -> tuple[SourceTree, str]:
+        """The tree, and what it is called in an error."""
+        if isinstance(source, FromContext):
+            context = self._contexts[source.name]
+            return context, context.name
+        return cleanup.enter_context(UnionTree(stacks[source.step])), "the stage that it is copied from"
+
+    def _normal(self, selection: Selection) -> Selection:
+        """With --reproducible, modes of context files as git records them: a checkout's umask is nobody's intention."""
+        if not self._request.is_reproducible:
+            return selection
+        return tuple(
+            replace(
+                picked,
+                entry=_as_recorded(picked.entry),
+                below=tuple((path, _as_recorded(entry)) for path, entry in picked.below),
+            )
+            for picked in selection
+        )
+
+    def _explained(self, selection: Selection, digest: Digest) -> tuple[tuple[str, str], ...]:
+        """Each file of a context by name, so that `--explain` can say which one changed."""
+        files = [
+            entry
+            for picked in selection
+            for entry in ([picked.entry] if not picked.is_dir else [each for _, each in picked.below])
+            if isinstance(entry, ContextEntry) and entry.kind == "file"
+        ]
+        if not files or len(files) > _MOST_EXPLAINED:
+            return (("files", digest),)
+        return tuple(
+            (f"file {entry.path}", digest_json([self._memory.recall(entry.file_identity), entry.mode]))
+            for entry in files
+        )
+
+    # Writing --------------------------------------------------------------------------------------------------
+
+    def copy(self, step: CopyStep, lowers: tuple[str, ...], reading: Reading, draft: Draft) -> int:
+        """Writes the layer of a COPY or ADD; returns the bytes of its files. Raises ContextError, PlanError."""
+        with self._placed(step.id):
+            result = copy_step(
+                step, lowers, reading.selection, reading.tree, draft, fetched=reading.fetched, memory=self._memory
+            )
+        self._memory.flush()
+        return result.size_bytes
+
+    def make_directory(self, step: WorkdirStep, lowers: tuple[str, ...], draft: Draft) -> int:
+        """Writes the layer of a WORKDIR; it holds no file."""
+        with self._placed(step.id):
+            workdir_step(step, lowers, draft)
+        return 0
+
+    def _placed(self, step: StepId) -> _Placed:
+        return _Placed(self._spans.get(step))
+
+
+class _Placed:
+    """Adds the step's place to an error that has none."""
+
+    def __init__(self, span: Span | None) -> None:
+        self._span = span
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, SlimstageError) and self._span is not None:
+            error.at(self._span)
+
+
+def _as_recorded(entry: Entry) -> Entry:
+    if not isinstance(entry, ContextEntry) or entry.kind not in ("file", "dir"):
+        return entry
+    return replace(entry, mode=0o755 if entry.kind == "dir" or entry.mode & 0o111 else 0o644)

@@ -1,0 +1,199 @@
+"""The target stage → an image: layers packed, config and manifest made.
+
+An image has a *format*: how its layers are packed and what becomes of their times. Outputs of one build may ask for
+different ones, so there may be several images with the same files. A base image's layers are used as they are, bytes and
+digests, unless an output forces its own compression.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO, cast
+
+from slimstage.build.assemble import LayerFact, assemble_config
+from slimstage.build.executor import StepOutcome
+from slimstage.build.packing import LayerFormat, Packer, Times
+from slimstage.build.preparation import Prepared
+from slimstage.build.request import BuildRequest, OutputSpec
+from slimstage.build.scheduler import Progress
+from slimstage.digest import Digest, digest_bytes, digest_json
+from slimstage.errors import StoreError
+from slimstage.oci.config import ImageConfig, to_json
+from slimstage.oci.descriptor import (
+    DOCKER_CONFIG,
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    Descriptor,
+    Platform,
+)
+from slimstage.oci.manifest import Manifest, build_manifest
+from slimstage.plan.graph import StagePlan, StepId
+from slimstage.store.images import ImageLayer
+from slimstage.store.records import Record
+from slimstage.store.snapshots import LayerId
+from slimstage.store.store import Store
+from slimstage.tree.blocks import compress_tar
+from slimstage.tree.decompress import decompressed
+
+_DOCKER_LAYERS = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP}
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltImage:
+    """A finished image in one format: config and layers, base first. What is in the blob store has a `blob`."""
+
+    config: ImageConfig
+    config_bytes: bytes
+    layers: tuple[ImageLayer, ...]
+    platform: Platform
+
+    @property
+    def id(self) -> Digest:
+        return digest_bytes(self.config_bytes)
+
+    @property
+    def blobs(self) -> tuple[Descriptor | None, ...]:
+        return tuple(layer.blob for layer in self.layers)
+
+    def manifest(self, output: OutputSpec) -> Manifest:
+        """The manifest by which the output shows it. A layer without blob is named by its uncompressed tar."""
+        uses_docker = output.uses_docker_types
+        config = Descriptor(DOCKER_CONFIG if uses_docker else OCI_CONFIG, self.id, len(self.config_bytes))
+        layers = []
+        for layer in self.layers:
+            blob = layer.blob or Descriptor(OCI_LAYER, layer.diff_id, layer.size_bytes)
+            if uses_docker:
+                blob = replace(blob, media_type=_DOCKER_LAYERS.get(blob.media_type, blob.media_type))
+            layers.append(blob)
+        annotations = {key: value for where, key, value in output.annotations if where == "manifest"}
+        return build_manifest(config, layers, annotations, uses_docker_types=uses_docker)
+
+
+class ImageMaker:
+    """Makes the images of one build."""
+
+    def __init__(self, store: Store, packer: Packer, request: BuildRequest) -> None:
+        self._store, self._packer, self._request = store, packer, request
+        self._wanted = list(dict.fromkeys(self._format(output) for output in request.outputs))
+
+    def begin(self, layer: LayerId) -> None:
+        """Packs a new layer of the target ahead, in every format that an output will ask for."""
+        for format, wants_blob in self._wanted:
+            if wants_blob:
+                self._packer.begin(layer, format, wants_blob=True)
+        for format, wants_blob in self._wanted:
+            if not wants_blob and not any(other.times == format.times for other, blob in self._wanted if blob):
+                self._packer.begin(layer, format, wants_blob=False)
+
+    def make(self, prepared: Prepared, target: StagePlan, progress: Progress, output: OutputSpec) -> BuiltImage:
+        """The target in the output's format; waits until its layers are packed."""
+        format, wants_blob = self._format(output)
+        base = prepared.target_base
+        base_layers = self._base_layers(prepared.bases.layers(base) if base else (), output, wants_blob)
+        facts: dict[StepId, LayerFact] = {}
+        own: list[ImageLayer] = []
+        for entry in target.history:
+            if entry.step is not None:
+                outcome: StepOutcome = progress.outcomes[entry.step]
+                (layer,) = outcome.layers
+                source, has_blob = self._source(format, wants_blob)
+                packed = self._packer.result(layer, source, wants_blob=has_blob)
+                facts[entry.step] = LayerFact(packed.diff_id, outcome.created_s)
+                blob = packed.blob if wants_blob else None
+                own.append(ImageLayer(packed.diff_id, packed.size_bytes, blob, layer, entry.created_by))
+        config = assemble_config(
+            target,
+            [layer.diff_id for layer in base_layers],
+            facts,
+            epoch_s=self._request.source_date_epoch_s,
+            fallback_s=self._first_made(target),
+        )
+        return BuiltImage(config, to_json(config), (*base_layers, *own), config.platform)
+
+    def _source(self, format: LayerFormat, wants_blob: bool) -> tuple[LayerFormat, bool]:
+        """Where only the diff ID is wanted, a packing with blobs that is made anyhow knows it as well."""
+        if not wants_blob:
+            for other, has_blob in self._wanted:
+                if has_blob and other.times == format.times:
+                    return other, True
+        return format, wants_blob
+
+    def _format(self, output: OutputSpec) -> tuple[LayerFormat, bool]:
+        """How the output's layers are packed, and whether their blobs are wanted."""
+        times = self.times(output)
+        if output.kind in ("local", "tar"):
+            return LayerFormat(times=times), False
+        compression = output.compression or ("gzip" if output.kind == "oci" else "uncompressed")
+        level = output.compression_level
+        wants_blob = output.kind in ("oci", "docker") or compression != "uncompressed"
+        return LayerFormat(compression, level if compression != "uncompressed" else None, times), wants_blob
+
+    def times(self, output: OutputSpec) -> Times:
+        """What becomes of modification times in this output."""
+        epoch = self._request.source_date_epoch_s
+        if self._request.is_reproducible:
+            return Times(epoch, is_for_all=True)
+        return Times(epoch) if output.rewrites_timestamps and epoch is not None else Times()
+
+    def _first_made(self, target: StagePlan) -> float:
+        """The time of an image without own layers: when its config was first made here, so that its ID stays."""
+        key = "made-" + digest_json([repr(target.config), [entry.created_by for entry in target.history]])[7:]
+        known = self._store.records.get(key)
+        if known is None:
+            known = Record(key, key, None, created_s=time.time())
+            self._store.records.put(known)
+        return known.created_s
+
+    # Layers of the base ---------------------------------------------------------------------------------------
+
+    def _base_layers(
+        self, layers: Sequence[ImageLayer], output: OutputSpec, wants_blob: bool
+    ) -> tuple[ImageLayer, ...]:
+        if not wants_blob:
+            return tuple(layers)
+        format, _ = self._format(output)
+        return tuple(self._with_blob(layer, format, forces=output.forces_compression) for layer in layers)
+
+    def _with_blob(self, layer: ImageLayer, format: LayerFormat, *, forces: bool) -> ImageLayer:
+        """The layer with its bytes in the blob store: those by which it came, or packed from its directory."""
+        here = layer.blob if layer.blob and self._store.blobs.has(layer.blob.digest) else None
+        fits = here is not None and (not forces or _compression(here) == format.compression)
+        if here is not None and fits:
+            return replace(layer, blob=here)
+        if here is not None:
+            return replace(layer, blob=self._recompressed(here, layer.diff_id, format))
+        if layer.layer is None:
+            raise StoreError(f"the bytes of base layer {layer.diff_id} are not here any more", code="blob-missing")
+        plain = LayerFormat(format.compression, format.level)
+        packed = self._packer.result(layer.layer, plain, wants_blob=True)
+        if packed.diff_id != layer.diff_id:
+            raise StoreError(
+                f"base layer {layer.diff_id} cannot be packed again from its files",
+                code="blob-missing",
+                hint="pull the base again with --pull",
+            )
+        return replace(layer, blob=packed.blob)
+
+    def _recompressed(self, blob: Descriptor, diff_id: Digest, format: LayerFormat) -> Descriptor:
+        with self._store.blobs.open(blob.digest) as stream, self._store.blobs.writer() as writer:
+            made = compress_tar(
+                decompressed(stream),
+                compression=format.compression,
+                level=format.level,
+                out=cast(BinaryIO, writer),
+            )
+            if made.diff_id != diff_id:
+                raise StoreError(f"base layer {diff_id} does not unpack to its diff ID", code="digest-mismatch")
+            digest, size = writer.commit(made.blob_digest, made.blob_size)
+        return Descriptor(made.media_type, digest, size)
+
+
+def _compression(blob: Descriptor) -> str:
+    if blob.media_type.endswith("gzip"):
+        return "gzip"
+    return "zstd" if blob.media_type.endswith("zstd") else "uncompressed"

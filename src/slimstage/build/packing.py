@@ -1,0 +1,101 @@
+"""Layer directories → diff IDs and blobs, each once, beginning as soon as a layer is there.
+
+Packing a layer of the final stage goes on while other steps still run: hashing and compressing release the interpreter
+lock. What was packed the same way before is taken from the store.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from slimstage.oci.descriptor import Descriptor
+from slimstage.store.packed import PackedLayer, Packing
+from slimstage.store.snapshots import LayerId
+from slimstage.store.store import Store
+from slimstage.tree.blocks import pack_layer
+from slimstage.tree.compress import Compression
+
+PACK_VERSION = "1"
+"""Raised when the packer or a compressor writes other bytes than before for the same directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What becomes of modification times: `latest_s` is the latest that stays; with `is_for_all` every time is that."""
+
+    latest_s: int | None = None
+    is_for_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFormat:
+    """How the layers of one output are packed."""
+
+    compression: Compression = "uncompressed"
+    level: int | None = None
+    times: Times = Times()
+
+    @property
+    def packing(self) -> Packing:
+        extra = "all" if self.times.is_for_all else ""
+        return Packing(self.compression, self.level, self.times.latest_s, version=PACK_VERSION, extra=extra)
+
+
+class Packer:
+    """Packs layers for one build. Safe for several threads; close it at the end."""
+
+    def __init__(self, store: Store, threads: int) -> None:
+        self._store, self._threads = store, threads
+        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
+        self._begun: dict[tuple[LayerId, LayerFormat, bool], Future[PackedLayer]] = {}
+
+    def begin(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> None:
+        """Starts packing, unless that was begun or done before. Call it from one thread."""
+        key = (layer, format, wants_blob)
+        if key not in self._begun:
+            self._begun[key] = self._pool.submit(self._pack, layer, format, wants_blob)
+
+    def result(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> PackedLayer:
+        """The packed layer; waits for it. With `wants_blob` its bytes are in the blob store."""
+        self.begin(layer, format, wants_blob=wants_blob)
+        return self._begun[layer, format, wants_blob].result()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
+        packed, packing = self._store.packed, format.packing
+        known = packed.get(layer, packing)
+        if known is not None and (known.blob or not wants_blob):
+            return known
+        if not wants_blob:
+            other = packed.diff_id(layer, packing.clamp_s, version=packing.version, extra=packing.extra)
+            if other is not None:
+                return other
+        path, times = self._store.snapshots.path(layer), format.times
+        if not wants_blob:
+            made = pack_layer(
+                path,
+                compression="uncompressed",
+                threads=self._threads,
+                clamp_s=times.latest_s,
+                clamps_all=times.is_for_all,
+            )
+            result = PackedLayer(made.diff_id, made.size_bytes, None)
+        else:
+            with self._store.blobs.writer() as writer:
+                made = pack_layer(
+                    path,
+                    compression=format.compression,
+                    level=format.level,
+                    out=cast(BinaryIO, writer),
+                    threads=self._threads,
+                    clamp_s=times.latest_s,
+                    clamps_all=times.is_for_all,
+                )
+                digest, size = writer.commit(made.blob_digest, made.blob_size)
+            result = PackedLayer(made.diff_id, made.size_bytes, Descriptor(made.media_type, digest, size))
+        packed.put(layer, packing, result)
+        return result

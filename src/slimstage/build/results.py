@@ -1,0 +1,108 @@
+"""What happened, as the values of `BuildResult`: stages, steps, layers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from slimstage.build.executor import StepOutcome
+from slimstage.build.request import LayerResult, StageCopy, StageResult, StepResult
+from slimstage.digest import Digest
+from slimstage.oci.config import ImageConfig
+from slimstage.oci.descriptor import Descriptor
+from slimstage.plan.graph import BaseStep, CopyStep, FromStep, Graph, StagePlan, StepId
+
+
+def step_results(
+    graph: Graph, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]
+) -> tuple[StepResult, ...]:
+    """One for each step, in the graph's order; a step that was not needed at all is a cached one.
+
+    sizes: layer bytes of cached steps, as far as known.
+    """
+    names = {stage.index: stage.name for stage in graph.stages}
+    results = []
+    for step in graph.steps.values():
+        outcome = outcomes.get(step.id)
+        has_run = outcome is not None and outcome.status == "run"
+        results.append(
+            StepResult(
+                stage=names.get(step.stage, ""),
+                line=step.line,
+                instruction=step.title,
+                status="run" if has_run else "cached",
+                duration_s=round(outcome.duration_s, 4) if outcome else 0.0,
+                layer_bytes=(outcome.layer_bytes if outcome else 0) or sizes.get(step.id, 0),
+                why=outcome.why if outcome else "",
+            )
+        )
+    return tuple(results)
+
+
+def stage_results(
+    graph: Graph,
+    outcomes: Mapping[StepId, StepOutcome],
+    base_bytes: Mapping[StepId, int],
+    sizes: Mapping[StepId, int],
+) -> tuple[StageResult, ...]:
+    """Needed and skipped stages in file order. base_bytes: of each base image's tree; sizes: of each step's own layer."""
+    results = [StageResult(each.name, each.index, "skipped", 0, each.why) for each in graph.skipped]
+    for stage in graph.stages:
+        ran = any((o := outcomes.get(step)) is not None and o.status == "run" for step in stage.steps)
+        results.append(
+            StageResult(
+                name=stage.name,
+                index=stage.index,
+                status="built" if ran else "cached",
+                size_bytes=_tree_bytes(graph, stage.last, outcomes, base_bytes, sizes),
+                copied_from=_copies(graph, stage, outcomes, sizes),
+            )
+        )
+    return tuple(sorted(results, key=lambda each: each.index))
+
+
+def _tree_bytes(
+    graph: Graph,
+    step: StepId | None,
+    outcomes: Mapping[StepId, StepOutcome],
+    base_bytes: Mapping[StepId, int],
+    sizes: Mapping[StepId, int],
+) -> int:
+    total = 0
+    while step is not None:
+        if isinstance(graph.steps[step], BaseStep):
+            total += base_bytes.get(step, 0)
+        else:
+            total += _own_bytes(step, outcomes, sizes)
+        step = graph.steps[step].parent
+    return total
+
+
+def _own_bytes(step: StepId, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]) -> int:
+    outcome = outcomes.get(step)
+    return (outcome.layer_bytes if outcome else 0) or sizes.get(step, 0)
+
+
+def _copies(
+    graph: Graph, stage: StagePlan, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]
+) -> tuple[StageCopy, ...]:
+    names = {each.index: each.name for each in graph.stages}
+    found = []
+    for each in stage.steps:
+        step = graph.steps[each]
+        if isinstance(step, CopyStep) and isinstance(step.source, FromStep) and step.paths:
+            source = graph.steps[step.source.step]
+            name = source.reference if isinstance(source, BaseStep) else names.get(source.stage, "")
+            found.append(StageCopy(name, step.paths, _own_bytes(each, outcomes, sizes)))
+    return tuple(found)
+
+
+def layer_results(
+    config: ImageConfig, sizes: Sequence[int], blobs: Sequence[Descriptor | None]
+) -> tuple[LayerResult, ...]:
+    """One for each layer, base first, with the history entry that made it. sizes: bytes of the uncompressed tars."""
+    created_by = [entry.created_by or entry.comment for entry in config.history if not entry.empty_layer]
+    diff_ids: Sequence[Digest] = config.diff_ids
+    return tuple(
+        LayerResult(blob.digest if blob else None, diff_id, size, by)
+        for diff_id, size, blob, by in zip(diff_ids, sizes, blobs, created_by, strict=True)
+    )

@@ -1,0 +1,103 @@
+"""RUN steps, performed: the spec is made, its leases are taken, the sandbox runs it, its failure becomes an error."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+from slimstage.build.files import Reading
+from slimstage.build.lines import Lines
+from slimstage.build.request import BuildRequest
+from slimstage.build.run import RunInputs, hint_for, redactor, sandbox_spec, wanted_agents, wanted_secrets
+from slimstage.diagnostics import Span
+from slimstage.errors import SlimstageError, StepFailed
+from slimstage.events import Listener, LogLine
+from slimstage.oci.user import GROUP, PASSWD, resolve_user
+from slimstage.plan.graph import CacheMount, RunStep, StepId
+from slimstage.sandbox.spec import Sandbox
+from slimstage.store.snapshots import Draft
+from slimstage.store.store import Store
+from slimstage.tree.union import UnionTree
+
+
+class RunSteps:
+    """Performs the RUN steps of one build. Safe for several threads."""
+
+    def __init__(
+        self,
+        store: Store,
+        sandbox: Callable[[], Sandbox],
+        request: BuildRequest,
+        spans: Mapping[StepId, Span],
+        listener: Listener,
+        clock: Callable[[], float],
+        cancel: threading.Event,
+    ) -> None:
+        self._store, self._sandbox, self._request, self._spans = store, sandbox, request, spans
+        self._emit, self._clock, self._cancel = listener, clock, cancel
+
+    def perform(
+        self, step: RunStep, lowers: tuple[str, ...], reading: Reading, draft: Draft, *, is_fresh: bool
+    ) -> None:
+        """Runs the command; its changes are in the draft. Raises StepFailed, PlanError, SandboxError, Interrupted."""
+        span = self._spans.get(step.id)
+        try:
+            with ExitStack() as leases:
+                self._perform(step, lowers, reading, draft, leases, is_fresh)
+        except SlimstageError as error:
+            if span:
+                error.at(span)
+            raise
+
+    def _perform(
+        self, step: RunStep, lowers: tuple[str, ...], reading: Reading, draft: Draft, leases: ExitStack, is_fresh: bool
+    ) -> None:
+        with UnionTree(lowers) as tree:
+            identity = resolve_user(step.user, _text(tree.read(PASSWD)), _text(tree.read(GROUP)))
+        secrets = wanted_secrets(step, self._request.secrets)
+        inputs = RunInputs(
+            lowers=lowers,
+            identity=identity,
+            binds=reading.binds,
+            caches=tuple(
+                self._cache(mount, reading, leases, is_fresh) for mount in step.mounts if isinstance(mount, CacheMount)
+            ),
+            secrets=secrets,
+            agents=wanted_agents(step, self._request.ssh),
+        )
+        lines = Lines(lambda stream, text: self._say(step, stream, text), redactor(secrets))
+        spec = sandbox_spec(step, inputs, self._request, draft.path, draft.work)
+        exit_ = self._sandbox().run(spec, lines, self._cancel)
+        lines.flush()
+        if exit_.status:
+            raise StepFailed(
+                f'"{step.title}" ended with exit status {exit_.status}',
+                status=exit_.status,
+                last_lines=tuple(lines.last),
+                hint=hint_for(step, exit_.status, exit_.is_out_of_memory, tuple(lines.last)),
+            )
+
+    def _cache(self, mount: CacheMount, reading: Reading, leases: ExitStack, is_fresh: bool) -> str:
+        """The host directory that serves the mount, held until the step has ended."""
+        seed = reading.seeds.get(mount.target)
+        lease = self._store.caches.acquire(
+            mount.id,
+            mount.sharing,
+            mode=mount.mode,
+            uid=mount.uid,
+            gid=mount.gid,
+            seed=seed,
+            is_fresh=is_fresh,
+            cancel=self._cancel,
+        )
+        leases.enter_context(lease)
+        return os.fspath(lease.path)
+
+    def _say(self, step: RunStep, stream: int, text: str) -> None:
+        self._emit(LogLine(self._clock(), step.id, stream, text))
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode("utf-8", "surrogateescape")
