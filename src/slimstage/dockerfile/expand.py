@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from slimstage.dockerfile.wildcards import ShellPattern
+from slimstage.dockerfile.wildcards import ShellPattern, trim_prefix, trim_suffix
 from slimstage.dockerfile.words import SPACE
 from slimstage.errors import DockerfileError
 
@@ -263,9 +263,11 @@ class Lexer:
 
     def _trim(self, kind: str, word: str, value: str) -> str:
         longest = word.startswith(kind)
-        pattern = self._pattern(word[1:] if longest else word)
-        trim = pattern.without_prefix if kind == "#" else pattern.without_suffix
-        return trim(value, longest=longest)
+        pattern = word[1:] if longest else word
+        try:
+            return (trim_prefix if kind == "#" else trim_suffix)(pattern, value, longest=longest)
+        except ValueError as error:
+            raise self._error(f'bad pattern "{pattern[:80]}": {error}') from None
 
     def _replace(self, name: str) -> str:
         everywhere = self._peek() == "/"
@@ -276,18 +278,15 @@ class Lexer:
         value = self._value(name)
         if value is None and self._keeps_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
-        compiled = self._pattern(pattern)
+        try:
+            compiled = ShellPattern.parse(pattern)
+        except ValueError as error:
+            raise self._error(f'bad pattern "{pattern[:80]}": {error}') from None
         if everywhere and len(replacement) * (len(value or "") + 1) > LARGEST_EXPANSION:
             raise self._error(
                 f"the expanded text may be larger than {LARGEST_EXPANSION} characters", "expansion-too-large"
             )
         return compiled.replaced(value or "", replacement, everywhere=everywhere)
-
-    def _pattern(self, text: str) -> ShellPattern:
-        try:
-            return ShellPattern.parse(text)
-        except ValueError as error:
-            raise self._error(f'bad pattern "{text[:80]}": {error}') from None
 
 
 class _Words:

@@ -33,7 +33,7 @@ from slimstage.dockerfile.instructions import (
 from slimstage.dockerfile.ports import PROTOCOLS, parse_port
 from slimstage.dockerfile.syntax import KEYWORDS, Node
 from slimstage.dockerfile.values import SIGNAL_NAMES, parse_signal
-from slimstage.dockerfile.words import SPACE
+from slimstage.dockerfile.words import SPACE, cut_at_blanks
 from slimstage.errors import DockerfileError
 
 _NEVER_TRIGGERS = frozenset(("from", "maintainer"))
@@ -142,7 +142,7 @@ def _shell(node: Node, common: Common, faults: Faults) -> Instruction | None:
         faults.add("missing-argument", "SHELL needs an argument", node.span_of(node.keyword), hint=hint)
         return None
     if not node.is_json:
-        hint = f'write SHELL ["{node.rest.text.split()[0][:80]}", …], with double quotes'
+        hint = f'write SHELL ["{cut_at_blanks(node.rest.text)[0][:80]}", …], with double quotes'
         span = node.line.span(node.rest.start, node.rest.end)
         faults.add("not-json", "SHELL takes a JSON array only", span, hint=hint)
         return None

@@ -77,7 +77,7 @@ class _Reader:
         self._expand = expand
         self._type: MountType | None = "bind"
         """None: it holds a variable that is not known yet."""
-        self._is_deferred = False
+        self._has_type = self._is_deferred = False
         self._texts: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
         self._is_readonly: bool | None = None
@@ -89,6 +89,7 @@ class _Reader:
         key, equals, raw = field.partition("=")
         key = key.lower()
         name = _NAMES.get(key, key)
+        self._has_type = self._has_type or name == "type"
         if name not in _KEYS:
             hint = guess(key, [*_KEYS, *_NAMES])
             _fail(f'unknown key "{key[:80]}" in the mount', hint=hint or "fields are key=value, separated by commas")
@@ -158,12 +159,8 @@ class _Reader:
 
     def _only(self, key: str, *types: MountType) -> None:
         if self._type is not None and self._type not in types:
-            hint = None
-            if self._type == "bind":
-                hint = f"write type={types[0]} in front of it" if types else None
-            _fail(
-                f'a mount of type {self._type} takes no "{key}"', f'"{key}" belongs to {" and ".join(types)}', hint=hint
-            )
+            hint = None if self._has_type else f"write type={types[0]} in front of it"
+            _fail(f'a mount of type {self._type} takes no "{key}"', f'"{key}" belongs to {", ".join(types)}', hint=hint)
 
     def result(self) -> MountOptions:
         """The mount. Raises: DockerfileError when its options contradict each other."""

@@ -7,6 +7,7 @@ The result goes to `plan/` and `lint/`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NoReturn
 
 from slimstage.diagnostics import Source, Span
@@ -15,7 +16,7 @@ from slimstage.dockerfile.faults import MOST_FAULTS, Faults, quoted
 from slimstage.dockerfile.instructions import Arg, Directive, Dockerfile, From, Instruction, OnBuild, Stage
 from slimstage.dockerfile.interpret import interpret
 from slimstage.dockerfile.reader import LARGEST_TEXT, LineReader
-from slimstage.dockerfile.syntax import node_at, read_nodes
+from slimstage.dockerfile.syntax import KEYWORDS, node_at, read_nodes
 from slimstage.errors import DockerfileError
 
 
@@ -39,7 +40,8 @@ def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
     has_from = False
     for node in read_nodes(source, reader, faults):
         count += 1
-        has_from = has_from or node.name == "from"
+        # An instruction that nobody knows may be a misspelt FROM: what follows it is then no fault of its own.
+        has_from = has_from or node.name == "from" or node.name not in KEYWORDS
         instruction = interpret(node, faults)
         if isinstance(instruction, From):
             stages.append((instruction, []))
@@ -116,7 +118,8 @@ def _require_stage(source: Source, count: int, *, has_stage: bool, faults: Fault
 def _report(faults: Faults) -> NoReturn:
     found = sorted(faults.found, key=lambda fault: (fault.span.line, fault.span.column) if fault.span else (0, 0))
     if faults.is_full:
-        del found[MOST_FAULTS:]
+        note = f"reading stopped here, at {MOST_FAULTS} faults"
+        found[-1] = replace(found[-1], notes=(*found[-1].notes, note))
     raise DockerfileError.of(found)
 
 

@@ -127,7 +127,8 @@ def node_of(line: LogicalLine, start: int, end: int, escape: str, faults: Faults
         rest = Word(stripped, start + len(text) - len(stripped), start + len(text))
     node = Node(line, word, tuple(flags), (), rest)
     splitter = _SPLITTERS.get(keyword.lower())
-    return splitter(node, escape, faults) if splitter else node
+    # BuildKit's tree has one empty argument for an instruction that it does not know.
+    return splitter(node, escape, faults) if splitter else replace(node, args=(Word("", rest.end, rest.end),))
 
 
 def _flags(text: str, position: int, offset: int) -> tuple[int, list[Word]]:

@@ -49,20 +49,12 @@ class ShellPattern:
                 parts[-1].append(character)
         return cls(tuple(tuple(part) for part in parts))
 
-    def reversed(self) -> ShellPattern:
-        """The pattern that matches what this matches, read backwards."""
-        return ShellPattern(tuple(tuple(reversed(part)) for part in reversed(self.parts)))
-
     def without_prefix(self, value: str, *, longest: bool) -> str:
         """`value` without the shortest or longest prefix that matches; unchanged when none does."""
         searches = self._searches()
         first = searches[0].match(value)
         end = _match_rest(searches[1:], value, first.end(), longest=longest) if first else None
         return value if end is None else value[end:]
-
-    def without_suffix(self, value: str, *, longest: bool) -> str:
-        """`value` without the shortest or longest suffix that matches; unchanged when none does."""
-        return self.reversed().without_prefix(value[::-1], longest=longest)[::-1]
 
     def replaced(self, value: str, replacement: str, *, everywhere: bool) -> str:
         """`value` with the first match, or every match, replaced; each match is as long as it can be.
@@ -102,6 +94,24 @@ class ShellPattern:
                 return None
             position = newline + 1 if newline + 1 > first.start() else first.start() + 1
         return None
+
+
+def trim_prefix(pattern: str, value: str, *, longest: bool) -> str:
+    """`value` without the shortest or longest prefix that matches. Raises: ValueError for a bad pattern."""
+    return ShellPattern.parse(pattern).without_prefix(value, longest=longest)
+
+
+def trim_suffix(pattern: str, value: str, *, longest: bool) -> str:
+    """`value` without the shortest or longest suffix that matches. Raises: ValueError for a bad pattern.
+
+    Both are reversed as texts, as BuildKit does it: so a backslash at the very end protects what stands before it.
+    """
+    return trim_prefix(_backwards(pattern), value[::-1], longest=longest)[::-1]
+
+
+def _backwards(pattern: str) -> str:
+    """The pattern's characters in reverse order, where a backslash stays in front of what it protects."""
+    return "".join(reversed(re.findall(r"\\.|.", pattern, re.DOTALL)))
 
 
 def _match_rest(searches: list[re.Pattern[str]], value: str, position: int, *, longest: bool) -> int | None:
