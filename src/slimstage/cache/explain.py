@@ -21,8 +21,8 @@ def why_it_ran(pairs: Sequence[tuple[str, str]], last: Record | None, *, parent:
         return "it has not been built here before"
     before, now = dict(last.explain), dict(pairs)
     changed = [name for name in now if name != "parent" and name in before and before[name] != now[name]]
-    added = [name for name in now if name not in before]
-    gone = [name for name in before if name not in now]
+    added = [name for name in now if name not in before and name != "parent"]
+    gone = [name for name in before if name not in now and name != "parent"]
     parts = []
     for names, what in ((changed, "changed"), (added, "is new"), (gone, "is gone")):
         if names:

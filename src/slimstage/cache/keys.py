@@ -58,6 +58,10 @@ def reads_files(step: AnyStep) -> bool:
     return isinstance(step, RunStep) and any(isinstance(mount, BindMount) for mount in step.mounts)
 
 
+def _is_base_key(key: str) -> bool:
+    return key.startswith("b")
+
+
 def base_key(step: BaseStep) -> str:
     """The content key of a base: the image, not the name it was asked for by."""
     return _key("base", {"digest": step.digest})
@@ -92,7 +96,7 @@ def explained(step: AnyStep, parent: str, extra: Mapping[str, Any]) -> tuple[tup
 
     Values are digests where they could be long or private; comparing two lists says what changed.
     """
-    pairs: list[tuple[str, str]] = [("parent", parent)]
+    pairs: list[tuple[str, str]] = [("base image" if _is_base_key(parent) else "parent", parent)]
     if isinstance(step, RunStep):
         pairs.append(("command", digest_json([step.argv, step.script])))
         pairs += [(f"variable {name}", digest_json(value)) for name, value in step.env]

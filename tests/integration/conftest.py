@@ -1,0 +1,4 @@
+"""Fixtures that several integration tests share."""
+
+from support.base_image import busybox as busybox
+from support.building import project as project
