@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from slimstage.values import dataclass, field
 
 Severity = Literal["error", "warning", "info"]
 

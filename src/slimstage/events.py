@@ -7,8 +7,9 @@ event never holds a secret: text is redacted where it is made. `at_s` is seconds
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from slimstage.digest import Digest
@@ -11,6 +10,7 @@ from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform
 from slimstage.store.images import ImageLayer
 from slimstage.store.snapshots import Stack
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ import subprocess
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import IO
 from urllib.parse import parse_qsl
 
@@ -33,6 +32,7 @@ from slimstage.digest import digest_json
 from slimstage.errors import PlanError, SandboxError
 from slimstage.oci.config import HistoryEntry, ImageConfig
 from slimstage.oci.descriptor import Platform
+from slimstage.values import dataclass
 
 SCHEME = "debian://"
 VERSION = 1

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import PlanError, StoreError
 from slimstage.store.archive import Archive
 from slimstage.store.layout import Layout
+from slimstage.values import dataclass
 
 _LAYOUT = "oci-layout://"
 _ARCHIVES = ("oci-archive:", "docker-archive:")

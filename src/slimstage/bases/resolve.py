@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from slimstage.bases.base import Base
@@ -35,6 +34,7 @@ from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId, Stack
 from slimstage.store.store import Store
+from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.registry.pull import Puller

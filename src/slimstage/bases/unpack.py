@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import IO, BinaryIO, cast
 
 from slimstage.digest import VerifyingReader
@@ -17,6 +16,7 @@ from slimstage.store.snapshots import LayerId, Stack
 from slimstage.store.store import Store
 from slimstage.tree.blocks import pack_layer
 from slimstage.tree.unpack import unpack_layer
+from slimstage.values import replace
 
 AS_IT_CAME = Packing("as-it-came")
 """The packing under which the store remembers a base layer's own blob and size."""

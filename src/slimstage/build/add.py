@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from slimstage.build.destination import Destination
 from slimstage.build.owners import Owner
@@ -24,6 +23,7 @@ from slimstage.plan.graph import CopyStep
 from slimstage.tree.decompress import Peekable, decompressed
 from slimstage.tree.entry import Entry
 from slimstage.tree.untar import TarMember, TarReader, looks_like_tar
+from slimstage.values import dataclass
 
 _PROBE_BYTES = 1024
 

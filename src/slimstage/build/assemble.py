@@ -7,12 +7,12 @@ Source: OCI image-spec v1.1, config.md; dockerfile.md §4, points 68 to 74.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from slimstage.digest import Digest
 from slimstage.oci.config import HistoryEntry, ImageConfig
 from slimstage.plan.graph import StagePlan, StepId
+from slimstage.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 
 from slimstage.build.copy import copy_step
 from slimstage.context.select import Selection, select
@@ -20,6 +19,7 @@ from slimstage.store.records import Record
 from slimstage.store.snapshots import Draft, LayerId
 from slimstage.store.store import Store
 from slimstage.tree.writer import TreeWriter
+from slimstage.values import replace
 
 _NAME = "shown"
 """What the file or directory is called in its layer."""

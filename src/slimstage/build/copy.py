@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from slimstage.build.add import Fetched, unpack_archive
 from slimstage.build.destination import Destination, disk_errors
@@ -27,6 +26,7 @@ from slimstage.store.snapshots import Draft
 from slimstage.tree.copying import copy_data
 from slimstage.tree.entry import Entry
 from slimstage.tree.union import UnionTree
+from slimstage.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Self
 
 from slimstage.build.owners import Owner
@@ -21,6 +20,7 @@ from slimstage.tree.entry import Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
+from slimstage.values import replace
 
 
 class Destination:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from slimstage.plan.graph import AnyStep, StepId
 from slimstage.store.snapshots import Stack
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import Self
 
 from slimstage.build.add import Fetched, fetch_sources
@@ -43,6 +42,7 @@ from slimstage.store.snapshots import Draft
 from slimstage.store.store import Store
 from slimstage.tree.entry import Entry
 from slimstage.tree.union import UnionTree
+from slimstage.values import dataclass, field, replace
 
 _MOST_EXPLAINED = 2000
 """Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import BinaryIO, cast
 
 from slimstage.build.assemble import LayerFact, assemble_config
@@ -39,6 +38,7 @@ from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.tree.blocks import compress_tar
 from slimstage.tree.decompress import decompressed
+from slimstage.values import dataclass, replace
 
 _DOCKER_LAYERS = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP}
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from slimstage.errors import PlanError
+from slimstage.values import dataclass
 
 LARGEST = 0o7777
 _OCTAL = re.compile(r"[0-7]+\Z")

@@ -7,7 +7,6 @@ lock. What was packed the same way before is taken from the store.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from slimstage.oci.descriptor import Descriptor
@@ -16,6 +15,7 @@ from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.tree.blocks import pack_layer
 from slimstage.tree.compress import Compression
+from slimstage.values import dataclass
 
 PACK_VERSION = "1"
 """Raised when the packer or a compressor writes other bytes than before for the same directory."""

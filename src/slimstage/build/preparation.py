@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slimstage.bases.base import Base, BaseResolver
@@ -24,6 +23,7 @@ from slimstage.plan.graph import AnyStep, BaseStep, Graph, StepId
 from slimstage.plan.lower import bases_needed, lower
 from slimstage.plan.request import PlanRequest, ResolvedImage
 from slimstage.store.store import Store
+from slimstage.values import dataclass, replace
 
 EARLIEST_S = 315_532_800
 """1980-01-01: the epoch of `--reproducible` when none was given. Zip files, so wheels too, know no earlier date."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from slimstage.oci.descriptor import Platform
 from slimstage.sandbox.spec import Limits
+from slimstage.values import dataclass, field
 
 OutputKind: TypeAlias = Literal["image", "oci", "docker", "local", "tar"]
 Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from slimstage.build.request import BuildRequest, SecretSource
@@ -32,6 +31,7 @@ from slimstage.sandbox.spec import (
     StackPath,
     Tmpfs,
 )
+from slimstage.values import dataclass, field
 
 HOST_CERTS_PATH = "/run/slimstage/host-certs.pem"
 """Where the host's CA bundle stands while a step runs with `--host-certs`."""

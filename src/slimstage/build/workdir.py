@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from slimstage.build.destination import Destination, disk_errors
 from slimstage.errors import ContextError
@@ -15,6 +14,7 @@ from slimstage.oci.user import GROUP, PASSWD, resolve_user
 from slimstage.plan.graph import WorkdirStep
 from slimstage.store.snapshots import Draft
 from slimstage.tree.union import UnionTree
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

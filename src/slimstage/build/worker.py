@@ -10,7 +10,6 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from slimstage.bases.base import Base, BaseResolver
@@ -35,6 +34,7 @@ from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId
 from slimstage.store.files import wait_lock_cancellable
 from slimstage.store.records import Record
 from slimstage.store.store import Store
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimstage.errors import SlimstageError
+from slimstage.values import dataclass
 
 if TYPE_CHECKING:
     from slimstage.cli.program import Session

@@ -6,14 +6,13 @@ which the image's config names, says whether that was right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from slimstage.build.packing import LayerFormat, Packer, Times
 from slimstage.errors import StoreError
 from slimstage.oci.manifest import parse_manifest
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.source import StoreSource
 from slimstage.store.store import Store
+from slimstage.values import dataclass
 
 
 def ready_source(store: Store, image: StoredImage) -> StoreSource:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import click
 from slimstage.cli.catalogue import BY_NAME, ENTRIES
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import UsageError
+from slimstage.values import dataclass
 from slimstage.version import __version__
 
 if TYPE_CHECKING:

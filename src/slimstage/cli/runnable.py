@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from slimstage.container.images import config_of
@@ -14,6 +13,7 @@ from slimstage.oci.reference import parse_reference
 from slimstage.store.images import StoredImage
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
+from slimstage.values import dataclass
 
 if TYPE_CHECKING:
     from slimstage.cli.program import Session
@@ -76,10 +76,10 @@ def _platform(text: str | None) -> Platform:
 def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, session: Session) -> Runnable:
     import sys
     import time
-    from dataclasses import replace
 
     from slimstage.bases.resolve import Bases
     from slimstage.cli.progress.choose import choose_kind, make_progress
+    from slimstage.values import replace
 
     bases = Bases(store, _registries())
     progress = make_progress(

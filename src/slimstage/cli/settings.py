@@ -10,12 +10,12 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from slimstage.cli.toml_places import Path, place_of, place_of_fault, places_of
 from slimstage.diagnostics import Diagnostic, Source, Span, did_you_mean
 from slimstage.errors import SlimstageError, UsageError
+from slimstage.values import dataclass, field
 
 FILE_NAME = "slimstage.toml"
 _LARGEST_BYTES = 1 << 20

@@ -10,7 +10,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from slimstage.values import dataclass
 
 _LONGEST_LINE = 16 << 10
 """As Docker's json-file: a longer line is kept in pieces."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 from slimstage.sandbox.spec import Limits
+from slimstage.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

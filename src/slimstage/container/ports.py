@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 
 from slimstage.container.options import Publish
 from slimstage.container.processes import started_at
 from slimstage.errors import SandboxError
 from slimstage.sandbox.portproxy import start_proxy
+from slimstage.values import replace
 
 
 def forward_ports(wanted: Sequence[Publish], pid: int, open_things: ExitStack) -> tuple[Publish, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
-from dataclasses import dataclass
 
 from slimstage.errors import SandboxError
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -21,6 +20,7 @@ from slimstage.errors import StoreError, UsageError
 from slimstage.store.containers import Containers as Directories
 from slimstage.store.files import guarded, read_small, replace_file
 from slimstage.store.snapshots import Stack
+from slimstage.values import dataclass, replace
 
 RECORD = "container.json"
 LAUNCH = "launch.json"

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from types import FrameType
 from typing import Any, Self
 
@@ -31,6 +30,7 @@ from slimstage.store.files import read_small
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
 from slimstage.tree.union import UnionTree
+from slimstage.values import replace
 
 
 class ContainerSession:

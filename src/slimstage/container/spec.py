@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
-from dataclasses import replace
 
 from slimstage.container.options import RunOptions
 from slimstage.errors import UsageError
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.user import Identity
 from slimstage.sandbox.spec import DEFAULT_CAPABILITIES, HostPath, Mount, Root, SandboxSpec, Tmpfs
+from slimstage.values import replace
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Docker's, for an image that sets none."""

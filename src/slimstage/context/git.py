@@ -14,11 +14,11 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from slimstage.errors import ContextError, RegistryError, SandboxError
 from slimstage.tree.paths import DIRECTORY, open_real
+from slimstage.values import dataclass
 
 PROTOCOLS = ("https", "http", "ssh", "git")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")

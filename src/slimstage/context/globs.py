@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from slimstage.values import dataclass
 
 Kind = Literal["one", "star", "tree", "rest"]
 Matcher = Callable[[str], bool]

@@ -11,7 +11,6 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Self
 
 from slimstage.context.patterns import Matched, Pattern, PatternMatcher
@@ -20,6 +19,7 @@ from slimstage.errors import ContextError
 from slimstage.tree.entry import KINDS, NO_DEVICE, NO_XATTRS, Entry
 from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
 from slimstage.tree.xattrs import read_xattrs
+from slimstage.values import dataclass
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 

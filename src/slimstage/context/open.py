@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from slimstage.context.archive import is_archive, unpack_context
@@ -23,6 +22,7 @@ from slimstage.context.patterns import PatternMatcher, read_ignore_file
 from slimstage.context.remote import fetch_url, shown_url
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import ContextError, UsageError
+from slimstage.values import dataclass
 
 NAMES = ("Dockerfile", "dockerfile")
 _MOST_BYTES = 128 << 20

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 
 from slimstage.context.globs import Matcher, has_wildcards, match_segment, matcher_of, parse_tokens
 from slimstage.diagnostics import Source, Span
 from slimstage.errors import ContextError
+from slimstage.values import dataclass, replace
 
 _SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Go's unicode.IsSpace."""

@@ -14,12 +14,12 @@ import hashlib
 import ipaddress
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
 from slimstage.digest import Digest
 from slimstage.errors import ContextError, RegistryError
+from slimstage.values import dataclass
 from slimstage.version import __version__
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from slimstage.context.globs import has_wildcards, match_segment
 from slimstage.context.local import LocalContext
@@ -17,6 +16,7 @@ from slimstage.context.tree import SourceTree
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import ContextError
 from slimstage.tree.entry import Entry
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ Source: BuildKit frontend/dockerfile/instructions/parse.go; dockerfile.md §1.2 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TypedDict
 
 from slimstage.diagnostics import Span
@@ -19,6 +18,7 @@ from slimstage.dockerfile.syntax import Node
 from slimstage.dockerfile.values import parse_bool, parse_duration, parse_fields
 from slimstage.dockerfile.words import Word
 from slimstage.errors import DockerfileError
+from slimstage.values import dataclass
 
 NETWORKS = ("default", "none", "host")
 SECURITY = ("sandbox", "insecure")

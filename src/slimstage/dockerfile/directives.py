@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import get_args
 
 from slimstage.dockerfile.instructions import Directive
 from slimstage.dockerfile.words import SPACE
+from slimstage.values import dataclass, field
 
 NAMES: frozenset[str] = frozenset(get_args(Directive))
 _KEY = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")

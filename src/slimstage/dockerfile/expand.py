@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 
 from slimstage.dockerfile.wildcards import ShellPattern, trim_prefix, trim_suffix
 from slimstage.dockerfile.words import SPACE
 from slimstage.errors import DockerfileError
+from slimstage.values import dataclass
 
 LARGEST_EXPANSION = 1024 * 1024
 """Characters that one word may expand to. `ENV A=$A$A` forty times ends here, not in memory."""

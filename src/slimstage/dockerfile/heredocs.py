@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 
 from slimstage.dockerfile.expand import Lexer
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.errors import DockerfileError
+from slimstage.values import dataclass
 
 _OPERATOR = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)

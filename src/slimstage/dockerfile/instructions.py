@@ -6,10 +6,10 @@ from `parse.py` and goes to `plan/` and `lint/`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from slimstage.diagnostics import Diagnostic, Source, Span
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeVar, cast, get_args
 
 from slimstage.dockerfile.expand import expand_word
 from slimstage.dockerfile.faults import guess, quoted
 from slimstage.dockerfile.values import parse_bool, parse_fields, parse_size, parse_unsigned
 from slimstage.errors import DockerfileError
+from slimstage.values import dataclass
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked"]

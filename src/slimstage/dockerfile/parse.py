@@ -7,7 +7,6 @@ The result goes to `plan/` and `lint/`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NoReturn
 
 from slimstage.diagnostics import Source, Span
@@ -18,6 +17,7 @@ from slimstage.dockerfile.interpret import interpret
 from slimstage.dockerfile.reader import LARGEST_TEXT, LineReader
 from slimstage.dockerfile.syntax import KEYWORDS, node_at, read_nodes
 from slimstage.errors import DockerfileError
+from slimstage.values import replace
 
 
 def parse(text: str, name: str = "Dockerfile") -> Dockerfile:

@@ -7,13 +7,13 @@ Source: BuildKit frontend/dockerfile/parser/parser.go; dockerfile.md ยง1.1 and ย
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 
 from slimstage.diagnostics import Diagnostic, Source, Span
 from slimstage.dockerfile.directives import DirectiveBlock
 from slimstage.dockerfile.faults import Faults
 from slimstage.dockerfile.instructions import Directive
 from slimstage.dockerfile.words import SPACE
+from slimstage.values import dataclass
 
 LONGEST_LINE = 65535
 """Bytes of one line, without its end. BuildKit's limit (bufio.MaxScanTokenSize - 1)."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 from slimstage.diagnostics import Source, Span
 from slimstage.dockerfile.faults import Faults, quoted
@@ -25,6 +24,7 @@ from slimstage.dockerfile.words import (
     split_words,
 )
 from slimstage.errors import DockerfileError
+from slimstage.values import dataclass, replace
 
 _SPACE_CLASS = re.escape(SPACE)
 _FLAG = re.compile(

@@ -8,7 +8,8 @@ Source: BuildKit frontend/dockerfile/shell/lex.go, convertShellPatternToRegex; n
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from slimstage.values import dataclass
 
 LONGEST_PATTERN = 256
 """Characters of a pattern; a limit of ours, so that no pattern makes a search slow."""

@@ -7,12 +7,12 @@ them. Values here are immutable; `to_json` and `from_json` are in this module, e
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from slimstage.digest import Digest, digest_bytes, parse_digest
 from slimstage.errors import FormatError
 from slimstage.oci.descriptor import Platform, normalised
 from slimstage.oci.document import Fields, go_json, read_object
+from slimstage.values import dataclass, field
 
 LIMIT_BYTES = 8 << 20
 """Of a config: `created_by` of a heredoc can be long, and BuildKit's inline cache lies in it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from slimstage.digest import Digest, digest_bytes
@@ -28,6 +27,7 @@ from slimstage.oci.descriptor import (
     normalised,
 )
 from slimstage.oci.document import Fields, go_json, read_object
+from slimstage.values import dataclass, field
 
 MOST_LAYERS = 1_000
 MOST_MANIFESTS = 10_000

@@ -7,10 +7,10 @@ share; domain names, IPv4 and bracketed IPv6 with port; `docker.io` and `library
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError
+from slimstage.values import dataclass, replace
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"

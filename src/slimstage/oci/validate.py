@@ -8,7 +8,6 @@ Source: OCI image-spec v1.1, manifest.md, config.md, layer.md, descriptor.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from slimstage.diagnostics import Diagnostic
@@ -29,6 +28,7 @@ from slimstage.oci.descriptor import (
 )
 from slimstage.oci.manifest import Index, Manifest, parse_document
 from slimstage.oci.select import fits
+from slimstage.values import dataclass
 
 LAYER_TYPES = frozenset({OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER, DOCKER_LAYER_GZIP})
 CONFIG_TYPES = frozenset({OCI_CONFIG, DOCKER_CONFIG})

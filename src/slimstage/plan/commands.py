@@ -6,13 +6,13 @@ Source: BuildKit frontend/dockerfile/dockerfile2llb/convert.go (dispatchRun); do
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 
 from slimstage.dockerfile.heredocs import parse_operator
 from slimstage.dockerfile.instructions import Command, Heredoc, Run
 from slimstage.errors import DockerfileError, PlanError
 from slimstage.plan.configs import ConfigDraft
 from slimstage.plan.graph import SCRIPT_PATH
+from slimstage.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
 
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Command
@@ -20,6 +19,7 @@ from slimstage.oci.descriptor import Platform
 from slimstage.oci.user import check_id
 from slimstage.plan import paths
 from slimstage.plan.scope import DEFAULT_PATH
+from slimstage.values import dataclass, field, replace
 
 _NUMBER = re.compile(r"[+-]?[0-9]+\Z")
 _SHELLS: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}

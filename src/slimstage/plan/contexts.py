@@ -6,11 +6,11 @@ Source: buildx `--build-context`; BuildKit frontend/dockerui/namedcontext.go; do
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import familiar
+from slimstage.values import dataclass
 
 SCRATCH = "scratch"
 _IMAGES = ("docker-image://", "oci-layout://", "docker-archive:", "oci-archive:", "debian://")

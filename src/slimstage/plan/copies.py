@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from slimstage.diagnostics import Span
@@ -19,6 +18,7 @@ from slimstage.plan.configs import check_user
 from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
 from slimstage.plan.scope import Expander
+from slimstage.values import dataclass, field, replace
 
 _OCTAL = re.compile(r"[0-7]+\Z")
 _NUMERIC = re.compile(r"[0-9]+\Z")

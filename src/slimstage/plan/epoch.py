@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from slimstage.diagnostics import Span, did_you_mean
@@ -18,6 +17,7 @@ from slimstage.plan.copies import Place, lower_copy
 from slimstage.plan.graph import FromContext, Git, Url
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander, Scope
+from slimstage.values import dataclass
 
 NAME = "SOURCE_DATE_EPOCH"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}\Z")

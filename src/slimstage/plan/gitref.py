@@ -6,12 +6,12 @@ Pure. Used for ADD and for contexts. Source: BuildKit frontend/dockerfile/dfgitu
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, unquote
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.dockerfile.values import parse_bool
 from slimstage.errors import PlanError
+from slimstage.values import dataclass, replace
 
 _SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
 _SCP = re.compile(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z", re.DOTALL)

@@ -6,11 +6,11 @@ digested for its key and sent to another machine. Nothing in it depends on time,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.oci.config import HistoryEntry, ImageConfig
+from slimstage.values import dataclass, field
 
 StepId: TypeAlias = str
 """`s<stage>.<ordinal>` (`s0.0` is the stage's base); unique in a graph."""

@@ -8,7 +8,6 @@ the `BaseProvider`. Source: BuildKit frontend/dockerfile/dockerfile2llb/convert.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Dockerfile
@@ -41,6 +40,7 @@ from slimstage.plan.request import BaseProvider, PlanRequest, ResolvedImage
 from slimstage.plan.scope import Expander, Scope, global_args
 from slimstage.plan.stage_lowering import StageReader, StageState, Surroundings
 from slimstage.plan.stages import StageTable
+from slimstage.values import dataclass, replace
 
 
 def lower(dockerfile: Dockerfile, request: PlanRequest, bases: BaseProvider) -> Graph:

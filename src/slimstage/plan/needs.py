@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from slimstage.diagnostics import Diagnostic, Span
 from slimstage.dockerfile.instructions import From, Instruction, OnBuild, Stage
@@ -17,6 +16,7 @@ from slimstage.errors import DockerfileError, PlanError
 from slimstage.oci.descriptor import Platform
 from slimstage.plan.contexts import ImageSource, Source, StageSource
 from slimstage.plan.stages import Edge, StageTable
+from slimstage.values import dataclass
 
 _MOST_FAULTS = 50
 """Enough for one reading; each costs a look at the whole file."""

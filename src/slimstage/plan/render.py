@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from slimstage.diagnostics import shown
@@ -26,6 +25,7 @@ from slimstage.plan.graph import (
     StepId,
     WorkdirStep,
 )
+from slimstage.values import dataclass
 
 PlanFormat = Literal["text", "json", "dot", "mermaid"]
 EdgeHow = Literal["from", "copy", "mount"]

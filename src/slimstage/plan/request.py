@@ -7,12 +7,12 @@ target needs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from slimstage.diagnostics import Span
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform
+from slimstage.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

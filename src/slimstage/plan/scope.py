@@ -7,7 +7,6 @@ dockerfile.md §1.5 and §4 (16 to 26).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.expand import expand_heredoc, expand_word, expand_words
@@ -15,6 +14,7 @@ from slimstage.dockerfile.instructions import Arg, Dockerfile
 from slimstage.errors import DockerfileError, PlanError
 from slimstage.oci.descriptor import Platform
 from slimstage.plan.request import PlanRequest
+from slimstage.values import dataclass, field
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """PATH of an image that sets none, on every system but Windows."""

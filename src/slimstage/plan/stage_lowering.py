@@ -6,7 +6,6 @@ Source: BuildKit frontend/dockerfile/dockerfile2llb/convert.go (dispatch and dis
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from slimstage.diagnostics import Span
@@ -49,6 +48,7 @@ from slimstage.plan.graph import (
 from slimstage.plan.mounts import lower_mount
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander, Scope, proxies
+from slimstage.values import dataclass, field
 
 _ENTITLEMENTS = {"host": "network.host", "insecure": "security.insecure"}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from slimstage.diagnostics import Diagnostic, Span, did_you_mean, near
@@ -30,6 +29,7 @@ from slimstage.plan.contexts import (
 )
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander
+from slimstage.values import dataclass
 
 EdgeKind = Literal["from", "copy", "mount"]
 _INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")

@@ -17,10 +17,10 @@ import termios
 import threading
 import tty
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from slimstage.sandbox.relay import Relay
 from slimstage.sandbox.spec import Exit, Output
+from slimstage.values import dataclass, field
 
 _BLOCK_BYTES = 1 << 16
 _RESIZE_EVERY_MS = 250

@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from slimstage.sandbox import cgroup
 from slimstage.sandbox.rootless import planned_mappings
+from slimstage.values import dataclass
 
 _MAIN = "import sys; sys.path.append({!r}); from slimstage.sandbox.probe import main; main()"
 _PROBE_TIMEOUT_S = 30

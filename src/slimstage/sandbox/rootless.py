@@ -11,12 +11,12 @@ import pwd
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from slimstage.errors import SandboxError
 from slimstage.sandbox.syscalls import CLONE_NEWNS, CLONE_NEWUSER, Refused, unshare
+from slimstage.values import dataclass
 
 VARIABLE = "SLIMSTAGE_USERNS_UID"
 """Set in the environment of the process inside: the user's id outside."""

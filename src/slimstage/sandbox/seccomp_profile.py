@@ -8,9 +8,8 @@ Source: Docker, profiles/seccomp/default.json, as documented in its "Seccomp sec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from slimstage.sandbox.capabilities import NAMES
+from slimstage.values import dataclass
 
 _ALWAYS = """
 _llseek _newselect accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown

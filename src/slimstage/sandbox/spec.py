@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
+
+from slimstage.values import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from typing import Literal
 
@@ -25,6 +24,7 @@ from slimstage.store.files import (
     wait_lock_cancellable,
 )
 from slimstage.store.session import Session
+from slimstage.values import dataclass
 
 Sharing = Literal["shared", "private", "locked"]
 

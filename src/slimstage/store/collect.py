@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from slimstage.digest import Digest
@@ -23,6 +22,7 @@ from slimstage.store.images import StoredImage
 from slimstage.store.session import dead_sessions, drop_step_locks, leased, sweep
 from slimstage.store.snapshots import LayerId, tree_bytes
 from slimstage.store.store import Store
+from slimstage.values import dataclass, field
 
 Kind: TypeAlias = Literal["image", "record", "layer", "blob", "cache", "temporary"]
 KINDS: frozenset[Kind] = frozenset({"image", "record", "layer", "blob", "cache", "temporary"})

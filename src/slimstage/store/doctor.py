@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from slimstage.digest import Digest, digest_stream
@@ -19,6 +18,7 @@ from slimstage.store.files import guarded, open_regular, read_small, remove_tree
 from slimstage.store.images import StoredImage
 from slimstage.store.session import dead_sessions, leased, stale_locks, sweep
 from slimstage.store.store import Store
+from slimstage.values import dataclass
 
 FindingCode: TypeAlias = Literal[
     "dead-session",

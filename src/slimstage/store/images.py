@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from slimstage.digest import Digest, parse_digest
@@ -14,6 +13,7 @@ from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
+from slimstage.values import dataclass
 
 _COLUMNS = "id, manifest, platform, layers, created_s"
 _ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import BinaryIO
 
 from slimstage.diagnostics import did_you_mean
@@ -33,6 +32,7 @@ from slimstage.store.files import (
     replace_file,
 )
 from slimstage.store.source import Export, checked, read_checked
+from slimstage.values import replace
 
 NAME = "io.containerd.image.name"
 TAG = "org.opencontainers.image.ref.name"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError
@@ -12,6 +11,7 @@ from slimstage.oci.descriptor import Descriptor
 from slimstage.store.blobs import Blobs
 from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
+from slimstage.values import dataclass
 
 _USED_STEP_S = 600.0
 

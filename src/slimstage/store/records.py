@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
+from slimstage.values import dataclass
 
 _COLUMNS = "key, content_key, layer, step, explain, created_s, used_s"
 _USED_STEP_S = 600.0

@@ -14,13 +14,13 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NewType, TypeAlias
 
 from slimstage.errors import StoreError
 from slimstage.store.database import Database
 from slimstage.store.files import guarded, make_private, random_name, remove_tree
 from slimstage.store.session import Session
+from slimstage.values import dataclass
 
 LayerId = NewType("LayerId", str)
 """Names one frozen layer directory: 32 hex digits (random), or `c` + a chain ID's hex for layers of base images."""

@@ -7,7 +7,6 @@ derived from these. What a source hands out has been or is being verified: a str
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol, cast
 
 from slimstage.digest import Digest, VerifyingReader
@@ -16,6 +15,7 @@ from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
 from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.manifest import Manifest, parse_manifest
 from slimstage.store.blobs import Blobs
+from slimstage.values import dataclass, field
 
 
 class ImageSource(Protocol):

@@ -12,7 +12,6 @@ import os
 import queue
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from slimstage.digest import Digest
@@ -20,6 +19,7 @@ from slimstage.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from slimstage.tree.compress import Buffer, Compression, Encoder, encoder
 from slimstage.tree.pack import pack_into
 from slimstage.tree.untar import Readable
+from slimstage.values import dataclass
 
 MEDIA_TYPES: dict[Compression, str] = {
     "gzip": OCI_LAYER_GZIP,

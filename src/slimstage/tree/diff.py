@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from slimstage.tree.entry import Entry
 from slimstage.tree.pack import WHITEOUT
+from slimstage.values import dataclass
 
 ChangeKind: TypeAlias = Literal["added", "modified", "deleted"]
 

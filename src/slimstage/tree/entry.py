@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from slimstage.values import dataclass, field
 
 Kind: TypeAlias = Literal["file", "dir", "symlink", "char", "block", "fifo", "socket"]
 

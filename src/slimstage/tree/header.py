@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from slimstage.errors import FormatError
+from slimstage.values import dataclass
 
 BLOCK = 512
 ZERO = bytes(BLOCK)

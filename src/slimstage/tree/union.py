@@ -12,13 +12,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from slimstage.errors import ContextError
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
 from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
 from slimstage.tree.writer import is_whiteout
 from slimstage.tree.xattrs import is_opaque, read_xattrs
+from slimstage.values import dataclass
 
 _OPEN_DIRECTORIES = 64
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

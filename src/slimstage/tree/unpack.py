@@ -16,7 +16,6 @@ import stat
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 from slimstage.digest import Digest
 from slimstage.errors import ContextError, FormatError, StoreError
@@ -27,6 +26,7 @@ from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.untar import READ_BYTES, Readable, TarMember, TarReader
 from slimstage.tree.writer import TreeWriter, is_whiteout
+from slimstage.values import dataclass
 
 _AUFS = ".wh..wh."
 _NOTES = 20

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from slimstage.errors import FormatError
@@ -17,6 +16,7 @@ from slimstage.tree.copying import write_all
 from slimstage.tree.entry import Kind
 from slimstage.tree.header import BLOCK, EXTENSION_LIMIT_BYTES, Header, Segments
 from slimstage.tree.xattrs import is_kept, normalised
+from slimstage.values import dataclass, field
 
 READ_BYTES = 1 << 20
 _PATH_LIMIT_BYTES = 4096

@@ -124,6 +124,6 @@ def _ignore(event: object) -> None:
 
 
 def _with_layer(layer: Any, identity: Any) -> Any:
-    from dataclasses import replace
+    from slimstage.values import replace
 
     return replace(layer, layer=identity)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from slimstage.events import (
@@ -21,6 +20,7 @@ from slimstage.events import (
     TransferProgress,
     Warned,
 )
+from slimstage.values import dataclass, field
 
 Status: TypeAlias = Literal["running", "done", "cached", "failed", "cancelled"]
 KEPT_LINES = 6

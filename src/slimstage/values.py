@@ -1,0 +1,190 @@
+"""`dataclass`, `field` and `replace` as the standard library has them, for slotted classes, at a tenth of the cost.
+
+The standard decorator compiles six functions for each class when its module is imported: 0.8 ms a class, and most of the
+time that a cached build took. This one compiles the `__init__` of a class when its first value is made, shares the code
+of all other methods between classes, and makes the standard library's own description of a class (for `fields`, `asdict`
+and `is_dataclass`) when it is asked for. A type checker sees the standard decorator.
+
+Left out, because no class here uses it: ordering, `InitVar`, `init=False`, class variables, classes without slots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass, field, replace
+
+    __all__ = ["dataclass", "field", "replace"]
+else:
+    from operator import attrgetter
+
+    _NONE = object()
+
+    class _Field:
+        """What a class says of one field beside its annotation."""
+
+        __slots__ = ("annotation", "compare", "default", "factory", "is_kw_only", "repr")
+
+        def __init__(self, default, factory, repr, compare):
+            self.default, self.factory, self.repr, self.compare = default, factory, repr, compare
+            self.annotation, self.is_kw_only = "", False
+
+    def field(*, default=_NONE, default_factory=_NONE, repr=True, compare=True):
+        return _Field(default, default_factory, repr, compare)
+
+    def replace(value, /, **changes):
+        """A value of the same class with some fields changed. Raises TypeError: it has no such field."""
+        for name in value._fields_of_value:
+            if name not in changes:
+                changes[name] = getattr(value, name)
+        return value.__class__(**changes)
+
+    def dataclass(*, slots, frozen=False, kw_only=False, eq=True):
+        if not slots:
+            raise TypeError("values have slots: say slots=True")
+        return lambda cls: _make(cls, frozen, kw_only, eq)
+
+    def _make(cls, is_frozen, is_kw_only, has_eq):
+        own = _own_fields(cls, is_kw_only)
+        fields = {}
+        for base in reversed(cls.__mro__[1:]):
+            fields.update(base.__dict__.get("_fields_of_value", ()))
+        inherited = set(fields)
+        fields.update(own)
+        body = {name: each for name, each in cls.__dict__.items() if name not in own}
+        body.pop("__dict__", None)
+        body.pop("__weakref__", None)
+        body["__slots__"] = tuple(name for name in own if name not in inherited)
+        body["__match_args__"] = tuple(name for name, each in fields.items() if not each.is_kw_only)
+        body["__dataclass_fields__"] = _Described()
+        body["_fields_of_value"] = fields
+        made = type(cls)(cls.__name__, cls.__bases__, body)
+        made.__qualname__ = cls.__qualname__
+
+        def methods(**each):
+            for name, method in each.items():
+                if name not in body:
+                    method.__qualname__ = f"{cls.__qualname__}.{name}"
+                    method.__module__ = cls.__module__
+                    setattr(made, name, method)
+
+        methods(__init__=_first_init(made, fields), __repr__=_repr(fields))
+        if has_eq:
+            key = _key(fields)
+            methods(__eq__=_eq(key))
+            if is_frozen:
+                methods(__hash__=_hash(key))
+            elif "__hash__" not in cls.__dict__:
+                made.__hash__ = None
+        if is_frozen:
+            methods(__setattr__=_refusal("assign to"), __delattr__=_refusal("delete"))
+            methods(__getstate__=_getstate, __setstate__=_setstate)
+        return made
+
+    def _own_fields(cls, is_kw_only):
+        own = {}
+        for name, annotation in cls.__annotations__.items():
+            default = cls.__dict__.get(name, _NONE)
+            each = default if isinstance(default, _Field) else _Field(default, _NONE, True, True)
+            if isinstance(each.default, (list, dict, set)):
+                raise TypeError(f"the default of {name} is mutable: use default_factory")
+            each.annotation, each.is_kw_only = annotation, is_kw_only
+            own[name] = each
+        return own
+
+    def _first_init(cls, fields):
+        def __init__(self, *given, **named):
+            cls.__init__ = init = _compiled_init(cls, fields)
+            init(self, *given, **named)
+
+        return __init__
+
+    def _compiled_init(cls, fields):
+        """Sets each field through its slot's own setter, which also passes by the refusal of a frozen class."""
+        names = {"_none": _NONE}
+        head, kw_only, lines = [], [], []
+        for name, each in fields.items():
+            names[f"_set_{name}"] = getattr(cls, name).__set__
+            parameter = name
+            if each.factory is not _NONE:
+                names[f"_new_{name}"] = each.factory
+                parameter = f"{name}=_none"
+                lines.append(f" _set_{name}(_self, _new_{name}() if {name} is _none else {name})")
+            else:
+                lines.append(f" _set_{name}(_self, {name})")
+                if each.default is not _NONE:
+                    names[f"_default_{name}"] = each.default
+                    parameter = f"{name}=_default_{name}"
+            (kw_only if each.is_kw_only else head).append(parameter)
+        if hasattr(cls, "__post_init__"):
+            lines.append(" _self.__post_init__()")
+        if kw_only:
+            head += ["*", *kw_only]
+        text = f"def __init__(_self, {', '.join(head)}):\n" + "\n".join(lines or [" pass"])
+        exec(text, names)  # the text is made of the names of fields only
+        init = names["__init__"]
+        init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
+        return init
+
+    def _key(fields):
+        names = [name for name, each in fields.items() if each.compare]
+        if len(names) > 1:
+            return attrgetter(*names)
+        return (lambda value: (getattr(value, names[0]),)) if names else (lambda value: ())
+
+    def _eq(key):
+        def __eq__(self, other):
+            if other.__class__ is not self.__class__:
+                return NotImplemented
+            return key(self) == key(other)
+
+        return __eq__
+
+    def _hash(key):
+        return lambda self: hash(key(self))
+
+    def _repr(fields):
+        names = [name for name, each in fields.items() if each.repr]
+
+        def __repr__(self):
+            return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+        return __repr__
+
+    def _refusal(verb):
+        def refuse(self, name, value=None, /):
+            from dataclasses import FrozenInstanceError
+
+            raise FrozenInstanceError(f"cannot {verb} field {name!r}")
+
+        return refuse
+
+    def _getstate(self):
+        return [getattr(self, name) for name in self._fields_of_value]
+
+    def _setstate(self, state):
+        for name, value in zip(self._fields_of_value, state, strict=True):
+            object.__setattr__(self, name, value)
+
+    class _Described:
+        """`__dataclass_fields__`, made when it is first asked for."""
+
+        def __get__(self, value, cls):
+            import dataclasses
+
+            def described(each):
+                default = dataclasses.MISSING if each.default is _NONE else each.default
+                given = {"default_factory": each.factory} if each.factory is not _NONE else {"default": default}
+                return dataclasses.field(repr=each.repr, compare=each.compare, kw_only=each.is_kw_only, **given)
+
+            fields = cls._fields_of_value
+            twin = dataclasses.make_dataclass(
+                cls.__name__,
+                [(name, each.annotation, described(each)) for name, each in fields.items()],
+                eq=False,
+                repr=False,
+                init=False,
+            )
+            cls.__dataclass_fields__ = twin.__dataclass_fields__
+            return cls.__dataclass_fields__
