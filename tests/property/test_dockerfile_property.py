@@ -227,7 +227,7 @@ def test_finding_a_directive_never_fails(text: str) -> None:
 def _is_beyond_the_old_parser(text: str) -> bool:
     """What the Go package, built on an older BuildKit, is known to read in another way."""
     return bool(
-        re.search(r"\][^\s,]|\][ \t]+\S", text)  # text behind a JSON array
+        re.search(r"\][ \t]*\S", text)  # text behind a JSON array
         or re.search(r"(?m)^\s*[\\`]\s*$|<<|\0|\r|\ufeff|check", text)  # continuation alone; heredocs with blanks
         or re.search(r"(?m)[^\\]\\\\[ \t]*$", text)
     )
