@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import stat
@@ -180,3 +181,15 @@ def listing(tar: bytes) -> list[tarfile.TarInfo]:
 
 def names_of(members: Iterable[tarfile.TarInfo]) -> list[str]:
     return [info.name for info in members]
+
+
+def as_shipped(tree: Tree) -> Tree:
+    """The tree as a layer says it: without `user.*` xattrs, which BuildKit's layers do not hold either."""
+    return {
+        path: dataclasses.replace(
+            node, xattrs={key: value for key, value in node.xattrs.items() if not key.startswith("user.")}
+        )
+        if isinstance(node, (File, Dir))
+        else node
+        for path, node in tree.items()
+    }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import replace
 
 from slimstage.build.packing import Times
 from slimstage.errors import UsageError
 from slimstage.tree.entry import Entry
-from slimstage.tree.pack import member_header
+from slimstage.tree.pack import LAYER_XATTRS, member_header
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
+from slimstage.values import replace
 
 _KINDS = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}
 _BLOCK = 1 << 20
@@ -53,7 +53,7 @@ def export_directory(tree: UnionTree, destination: str, times: Times) -> None:
 
 
 def export_tar(tree: UnionTree, write: Callable[[bytes | memoryview], object], times: Times) -> None:
-    """Writes the tree as one tar: names sorted, owners and xattrs kept, hard links as links. The same tree, the same bytes."""
+    """Writes the tree as one tar: names sorted, owners and capabilities kept, hard links as links. The same tree, the same bytes."""
     first: dict[tuple[int, int], bytes] = {}
     for entry in tree.walk(""):
         if entry.kind == "socket":
@@ -77,7 +77,7 @@ def export_tar(tree: UnionTree, write: Callable[[bytes | memoryview], object], t
                 time_s,
                 os.fsencode(entry.target),
                 entry.rdev,
-                entry.xattrs.items(),
+                [(key, entry.xattrs[key]) for key in LAYER_XATTRS if key in entry.xattrs],
             )
         )
         if size:

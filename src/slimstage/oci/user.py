@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import PlanError
+from slimstage.values import dataclass
 
 PASSWD = "/etc/passwd"
 GROUP = "/etc/group"
@@ -22,7 +22,10 @@ _NUMBER = re.compile(r"[0-9]+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`groups`: supplementary ones, sorted; `home` is "/" when passwd does not say."""
+    """`groups`: the supplementary ones as the process has them: its own group first, then the others, sorted.
+
+    `home` is "/" when passwd does not say.
+    """
 
     uid: int
     gid: int
@@ -41,8 +44,8 @@ class _Account:
 def resolve_user(spec: str, passwd: str | None, group: str | None) -> Identity:
     """The ids of `user`, `uid`, `user:group` or any mix; "" is root.
 
-    A user from passwd has the supplementary groups that name it, unless a group is given explicitly. A number without
-    passwd entry has group 0. Raises PlanError: a name that is not in the files (with a near one), an id out of range.
+    A user from passwd has the supplementary groups that name it, unless a group is given explicitly; a process always is
+    in its own group as well (containerd GHSA-hmfx-3pcx-653p). A number without passwd entry has group 0. Raises PlanError: a name that is not in the files (with a near one), an id out of range.
     """
     user, colon, wanted_group = spec.partition(":")
     accounts = list(_accounts(passwd or ""))
@@ -60,9 +63,10 @@ def resolve_user(spec: str, passwd: str | None, group: str | None) -> Identity:
             )
         account = _Account("", check_id(user), 0, "/")
     if not (colon and wanted_group):
-        extra = {gid for _, gid, members in groups if account.name and account.name in members}
-        return Identity(account.uid, account.gid, tuple(sorted(extra)), account.home)
-    return Identity(account.uid, group_id(wanted_group, group), (), account.home)
+        extra = {gid for _, gid, members in groups if account.name and account.name in members} - {account.gid}
+        return Identity(account.uid, account.gid, (account.gid, *sorted(extra)), account.home)
+    gid = group_id(wanted_group, group)
+    return Identity(account.uid, gid, (gid,), account.home)
 
 
 def group_id(name: str, group: str | None) -> int:

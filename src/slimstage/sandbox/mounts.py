@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from slimstage.errors import SandboxError
 from slimstage.sandbox.spec import FileMount, HostPath, Mount, SandboxSpec, SocketMount, StackPath, Tmpfs
+from slimstage.values import dataclass
 
 MASKED_PATHS = (
     "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -29,9 +29,12 @@ _OWN = ("/proc", "/sys", "/dev")
 
 @dataclass(frozen=True, slots=True)
 class Dev:
-    """A fresh /dev: the usual nodes, pts, shm of so many bytes, mqueue, and these devices of the host (source, target)."""
+    """A fresh /dev: the usual nodes, pts, shm of so many bytes, mqueue, and these devices of the host (source, target).
 
-    shm_bytes: int
+    shm_bytes None: /dev/shm is only a directory, something else is mounted there.
+    """
+
+    shm_bytes: int | None
     devices: tuple[tuple[str, str], ...] = ()
     target: str = "/dev"
 
@@ -65,13 +68,15 @@ def planned(spec: SandboxSpec, resolv_conf: bytes) -> tuple[Action, ...]:
     """
     masked = () if spec.is_privileged else MASKED_PATHS
     readonly = () if spec.is_privileged else READONLY_PATHS
+    given = [_checked(mount) for mount in spec.mounts]
+    targets = {mount.target for mount in given}
+    # A tmpfs of the user's own at /dev/shm is that, and not one over another.
+    shm_bytes = None if "/dev/shm" in targets else spec.limits.shm_bytes
     own: list[Action] = [
         Proc(tuple(p for p in masked if p.startswith("/proc/")), readonly),
         Sys(tuple(p for p in masked if p.startswith("/sys/")), not spec.is_privileged),
-        Dev(spec.limits.shm_bytes, tuple(device_paths(device) for device in spec.devices)),
+        Dev(shm_bytes, tuple(device_paths(device) for device in spec.devices)),
     ]
-    given = [_checked(mount) for mount in spec.mounts]
-    targets = {mount.target for mount in given}
     for target, content in (("/etc/hosts", hosts_file(spec)), ("/etc/resolv.conf", resolv_conf)):
         if target not in targets and "/etc" not in targets:
             own.append(FileMount(target, content, mode=0o644))

@@ -101,7 +101,7 @@ class SystemMounts:
         finally:
             os.close(point)
 
-    def attach_dev(self, target: str, shm_bytes: int, devices: tuple[tuple[str, str], ...]) -> None:
+    def attach_dev(self, target: str, shm_bytes: int | None, devices: tuple[tuple[str, str], ...]) -> None:
         what = f'mount devices at "{target}"'
         flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC
         tree = make_filesystem("tmpfs", [("mode", "0755"), ("size", "65536k")], flags | MOUNT_ATTR_NODEV, what)
@@ -116,8 +116,9 @@ class SystemMounts:
         for source, place in devices:
             self._put_device(dev, source, place[len("/dev/") :])
         self._put_into(dev, "pts", self._devpts(), what)
-        shm = [("mode", "1777"), ("size", str(shm_bytes))]
-        self._put_into(dev, "shm", make_filesystem("tmpfs", list(shm), _PLAIN, what), what)
+        if shm_bytes is not None:
+            shm = [("mode", "1777"), ("size", str(shm_bytes))]
+            self._put_into(dev, "shm", make_filesystem("tmpfs", list(shm), _PLAIN, what), what)
         try:
             self._put_into(dev, "mqueue", make_filesystem("mqueue", [], _PLAIN, what), what)
         except Refused as refused:

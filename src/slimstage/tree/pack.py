@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from slimstage.errors import StoreError
 from slimstage.tree.entry import Entry
 from slimstage.tree.scan import root_entry, scan_at
 from slimstage.tree.xattrs import read_xattrs
+from slimstage.values import dataclass
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 BLOCK_BYTES = 1 << 20
 """`pack` hands the stream on in blocks of this size."""
+LAYER_XATTRS = ("security.capability",)
+"""What a layer says of xattrs, as BuildKit and Docker write it: `user.*` stays in the build and is in no image."""
 BULK_BYTES = 16 << 20
 """A file of this size or more is data rather than code: its blocks are marked as bulk."""
 
@@ -162,9 +164,8 @@ class _Packer:
             mtime_s = self._clamp_s
         if xattrs is None:
             xattrs = entry.xattrs
-        self._put(
-            member_header(name, kind, entry.mode, entry.uid, entry.gid, size, mtime_s, link, entry.rdev, xattrs.items())
-        )
+        said = [(key, xattrs[key]) for key in LAYER_XATTRS if key in xattrs] if xattrs else ()
+        self._put(member_header(name, kind, entry.mode, entry.uid, entry.gid, size, mtime_s, link, entry.rdev, said))
         self._entries += 1
 
     def _marker(self, path: str) -> None:

@@ -72,7 +72,7 @@ class Fixture:
         self.graph = the_graph
         self.executor = ThreadExecutor(self.work, jobs=2)
         self.scheduler = Scheduler(
-            the_graph, cache, self.executor, extra={}, is_forced=lambda step: step.id in forced,
+            the_graph, cache, self.executor, extra=lambda _: {}, is_forced=lambda step: step.id in forced,
             place=lambda step: step.id, digests=self.digests, on_cached=lambda step, _: self.cached.append(step.id),
             on_done=lambda step, _: None,
         )  # fmt: skip

@@ -16,11 +16,11 @@ def resolve(spec: str) -> Identity:
 
 
 def test_nobody_named_is_root_with_its_groups() -> None:
-    assert resolve("") == Identity(0, 0, (10,), "/root")
+    assert resolve("") == Identity(0, 0, (0, 10), "/root")
 
 
 def test_a_name_has_its_own_group_and_the_groups_that_name_it() -> None:
-    assert resolve("app") == Identity(1000, 1001, (10, 998), "/home/app")
+    assert resolve("app") == Identity(1000, 1001, (1001, 10, 998), "/home/app")
 
 
 def test_a_number_with_an_entry_is_that_user() -> None:
@@ -28,16 +28,16 @@ def test_a_number_with_an_entry_is_that_user() -> None:
 
 
 def test_a_number_without_an_entry_has_group_zero_and_no_others() -> None:
-    assert resolve("4242") == Identity(4242, 0, (), "/")
+    assert resolve("4242") == Identity(4242, 0, (0,), "/")
 
 
 @pytest.mark.parametrize("spec", ["app:wheel", "app:10", "1000:wheel"])
 def test_an_explicit_group_drops_the_supplementary_ones(spec: str) -> None:
-    assert resolve(spec) == Identity(1000, 10, (), "/home/app")
+    assert resolve(spec) == Identity(1000, 10, (10,), "/home/app")
 
 
 def test_an_unknown_number_may_be_a_group() -> None:
-    assert resolve("1:4242") == Identity(1, 4242, (), "/")
+    assert resolve("1:4242") == Identity(1, 4242, (4242,), "/")
 
 
 def test_an_unknown_name_is_refused_with_a_near_one() -> None:
@@ -65,9 +65,9 @@ def test_what_is_no_decimal_number_is_a_name(spec: str) -> None:
 
 
 def test_without_files_numbers_work_and_names_do_not() -> None:
-    assert resolve_user("12:13", None, None) == Identity(12, 13, (), "/")
-    assert resolve_user("", None, None) == Identity(0, 0, (), "/")
-    assert resolve_user("root", None, None) == Identity(0, 0, (), "/")
+    assert resolve_user("12:13", None, None) == Identity(12, 13, (13,), "/")
+    assert resolve_user("", None, None) == Identity(0, 0, (0,), "/")
+    assert resolve_user("root", None, None) == Identity(0, 0, (0,), "/")
     with pytest.raises(PlanError):
         resolve_user("app", None, None)
 

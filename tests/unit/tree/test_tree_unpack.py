@@ -23,7 +23,7 @@ from slimstage.tree.pack import pack
 from slimstage.tree.paths import remove_tree
 from slimstage.tree.union import UnionTree
 from slimstage.tree.unpack import UnpackResult, unpack_layer
-from support.trees import Dir, File, Hardlink, Symlink, Tree, make_tar, make_tree, member, read_tree
+from support.trees import Dir, File, Hardlink, Symlink, Tree, as_shipped, make_tar, make_tree, member, read_tree
 
 pytestmark = [
     pytest.mark.root,
@@ -238,7 +238,7 @@ def test_what_was_packed_unpacks_to_the_same(image: Image) -> None:
     sink = io.BytesIO()
     pack(layer, sink.write)
     image.unpack(sink.getvalue())
-    assert read_tree(image.top) == read_tree(layer)
+    assert read_tree(image.top) == as_shipped(read_tree(layer))
 
 
 def test_a_full_disk_is_the_stores_error(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
