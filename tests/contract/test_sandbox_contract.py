@@ -117,6 +117,11 @@ def test_cwd(bench: Bench) -> None:
     assert bench.sh("pwd", cwd="/tmp") == "/tmp\n"
 
 
+def test_a_cwd_that_only_root_may_enter_serves_a_user_too(bench: Bench) -> None:
+    (bench.lower / "private").mkdir(mode=0o700)
+    assert bench.sh("pwd; ls 2>/dev/null || echo closed", cwd="/private", uid=1000, gid=1000) == "/private\nclosed\n"
+
+
 def test_missing_cwd_is_made_and_kept(bench: Bench) -> None:
     assert bench.sh("pwd; stat -c '%a %u' .", cwd="/srv/app") == "/srv/app\n755 0\n"
     assert tree_of(bench.upper) == {"srv": "dir", "srv/app": "dir"}

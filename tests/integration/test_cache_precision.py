@@ -117,6 +117,12 @@ def written(name: str, text: str) -> Callable[[Project], object]:
     return lambda project: project.write(name, text)
 
 
+def symlinked(project: Project) -> None:
+    (project.path / "app.sh").unlink()
+    project.write("elsewhere", "echo linked\n")
+    (project.path / "app.sh").symlink_to("elsewhere")
+
+
 CHANGES = [
     Change("nothing, in another directory", set()),
     Change("a selected file is touched", set(), touched("app.sh")),
@@ -127,9 +133,7 @@ CHANGES = [
     Change("an extended attribute", APP, lambda p: os.setxattr(p.path / "app.sh", "user.note", b"x")),
     Change("the content of a selected file", APP, written("app.sh", "echo other\n")),
     Change("an equal rewrite of a selected file", set(), written("app.sh", "echo app\n")),
-    Change("a file becomes a symlink", APP, lambda p: (
-        (p.path / "app.sh").rename(p.path / "elsewhere"), p.write("elsewhere", "echo linked\n"),
-        (p.path / "app.sh").symlink_to("elsewhere"))),
+    Change("a file becomes a symlink", APP, symlinked),
     Change("the content of a file that nothing selects", set(), written("unselected.txt", "other\n")),
     Change("a new file that nothing selects", set(), written("new/file.txt", "new\n")),
     Change("the content of an ignored file", set(), written("lib/notes.md", "other\n")),

@@ -211,8 +211,9 @@ def _become(plan: dict[str, object], assembly: Assembly, writer: int, stdio: lis
         _reset_signals()
         os.umask(0o022)
         _set_limits(plan["rlimits"])
+        problem = _enter(str(plan["cwd"]))
         _drop(plan)
-        status = _execute(plan)
+        status = _execute(plan, _enter(str(plan["cwd"])) if problem else None)
     except Refused as refused:
         os.write(writer, marshal.dumps((refused.what, refused.number, refused.detail)))
     except BaseException as error:
@@ -281,15 +282,16 @@ def _set_ids(plan: dict[str, object]) -> None:
         raise Refused(f"become user {uid}:{gid}", error.errno or 0) from None
 
 
-def _execute(plan: dict[str, object]) -> int:
-    """Executes the command; returns 126 or 127, after a sentence on stderr, when there is nothing to execute."""
-    argv, environment, cwd = plan["argv"], plan["env"], str(plan["cwd"])
+def _execute(plan: dict[str, object], problem: OSError | None) -> int:
+    """Executes the command; returns 126 or 127, after a sentence on stderr, when there is nothing to execute.
+
+    problem: why the working directory could not be entered.
+    """
+    argv, environment = plan["argv"], plan["env"]
     assert isinstance(argv, tuple)
     assert isinstance(environment, tuple)
-    try:
-        _enter(cwd)
-    except OSError as error:
-        return _say(_NOT_FOUND, f'chdir to cwd ("{cwd}"): {_words(error)}')
+    if problem is not None:
+        return _say(_NOT_FOUND, f'chdir to cwd ("{plan["cwd"]}"): {_words(problem)}')
     name = argv[0]
     path, problem = _find(name, dict(environment).get("PATH"))
     if path is None:
@@ -304,13 +306,21 @@ def _execute(plan: dict[str, object]) -> int:
         return _say(_NOT_EXECUTABLE, f"exec {path}: {_words(error)}")
 
 
-def _enter(cwd: str) -> None:
-    """chdir, but never through a magic link, and never to a place outside the root (CVE-2024-21626)."""
-    fd = syscalls.openat2(-100, os.fsencode(cwd), os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_MAGICLINKS)
-    os.fchdir(fd)
-    os.close(fd)
-    if not os.getcwd().startswith("/"):
-        raise OSError(2, "it is outside the root")
+def _enter(cwd: str) -> OSError | None:
+    """chdir, but never through a magic link, and never to a place outside the root (CVE-2024-21626).
+
+    Returns why not. Tried as root first and then as the user, as runc does: a directory that only root may enter is a
+    common WORKDIR (/root) of images with a USER, and one on a file system that root may not enter is the user's.
+    """
+    try:
+        fd = syscalls.openat2(-100, os.fsencode(cwd), os.O_PATH | os.O_DIRECTORY, syscalls.RESOLVE_NO_MAGICLINKS)
+        os.fchdir(fd)
+        os.close(fd)
+        if not os.getcwd().startswith("/"):
+            raise OSError(2, "it is outside the root")
+    except OSError as error:
+        return error
+    return None
 
 
 def _find(name: str, search: str | None) -> tuple[str | None, OSError | None]:
