@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import os
 import stat
@@ -183,13 +182,11 @@ def names_of(members: Iterable[tarfile.TarInfo]) -> list[str]:
     return [info.name for info in members]
 
 
-def as_shipped(tree: Tree) -> Tree:
-    """The tree as a layer says it: without `user.*` xattrs, which BuildKit's layers do not hold either."""
-    return {
-        path: dataclasses.replace(
-            node, xattrs={key: value for key, value in node.xattrs.items() if not key.startswith("user.")}
-        )
-        if isinstance(node, (File, Dir))
-        else node
-        for path, node in tree.items()
-    }
+def as_shipped(tree: dict[str, object]) -> dict[str, object]:
+    """What `read_tree` gives, as a layer says it: without `user.*` xattrs, which BuildKit's layers do not hold either."""
+    shipped: dict[str, object] = {}
+    for path, node in tree.items():
+        if isinstance(node, tuple) and node and isinstance(node[-1], dict):
+            node = (*node[:-1], {key: value for key, value in node[-1].items() if not key.startswith("user.")})
+        shipped[path] = node
+    return shipped
