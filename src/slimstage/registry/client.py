@@ -1,0 +1,198 @@
+"""Requests below `/v2/NAME/`, with what login they need, at any of the servers that answer for a registry.
+
+`RegistryClient.open` is one request at one endpoint. `get` is a small document: it tries again, and asks the next
+endpoint when a mirror has none. Used by pull, and by whatever else reads from registries.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from slimstage.errors import FormatError, RegistryError
+from slimstage.oci.reference import Reference, parse_reference
+from slimstage.registry.auth import Authorizer
+from slimstage.registry.credentials import CredentialSource
+from slimstage.registry.faults import LIMIT_BYTES, HttpError, Secrets, http_error
+from slimstage.registry.hosts import Endpoint, read_hosts
+from slimstage.registry.retry import Pauses
+from slimstage.registry.transport import Response, Transport
+
+T = TypeVar("T")
+
+_MIRROR_ATTEMPTS = 2
+"""Of a mirror, behind which another server waits."""
+_DOWN_S = 60.0
+"""So long a server that could not be reached is asked last."""
+_NO_CONNECTION = frozenset({"unreachable", "unknown-host", "tls"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A small document as it came, and who gave it. `headers`: the two that say what it is, in lower case."""
+
+    body: bytes
+    endpoint: Endpoint
+    content_type: str | None = None
+    content_digest: str | None = None
+
+
+class RegistryClient:
+    """Reads from registries. Safe for several threads."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Mapping[str, object]],
+        *,
+        environ: Mapping[str, str] | None = None,
+        pauses: Pauses | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """settings: by `host:port`. environ: where credential files and helpers are found; None: the process's own.
+
+        Raises UsageError for settings that make no sense.
+        """
+        self.pauses = pauses or Pauses()
+        self._hosts, self._secrets, self._clock = read_hosts(settings), Secrets(), clock
+        self._transport = Transport(self._hosts)
+        self._authorizer = Authorizer(
+            self._transport, CredentialSource(self._secrets, environ), self._secrets, clock=clock
+        )
+        self._lock = threading.Lock()
+        self._down: dict[Endpoint, float] = {}
+
+    def close(self) -> None:
+        """Ends waits and transfers of other threads, which raise Interrupted, and closes connections. Idempotent."""
+        self.pauses.end()
+        self._transport.close()
+
+    def open(
+        self,
+        endpoint: Endpoint,
+        repository: str,
+        path: str,
+        doing: str,
+        headers: Mapping[str, str] | None = None,
+        expects: Collection[int] = (200,),
+    ) -> Response:
+        """The answer to one GET, of one of the expected statuses, its body unread. Asks again only to log in.
+
+        Raises RegistryError: HttpError for another status, with the registry's own words; else what the network gave.
+        """
+        url = endpoint.url(repository, path)
+        name = endpoint.prefix + repository
+        scope = f"repository:{name}:pull"
+        authorization = self._authorizer.known(endpoint, scope)
+        response = self._send(url, headers, authorization)
+        if response.status == 401 and response.origin == endpoint.origin:
+            # A 401 from where a redirect led is not answered: the login is for this endpoint alone.
+            answer = self._authorizer.answer(endpoint, name, scope, response, authorization)
+            if answer is not None:
+                response.drop()
+                response = self._send(url, headers, answer)
+        if response.status in expects:
+            return response
+        body = response.head_of_body(LIMIT_BYTES)
+        notes = self._authorizer.remarks(endpoint, name) if response.status in (401, 403) else ()
+        raise http_error(doing, response.status, body, response.header("Retry-After"), self._secrets, notes)
+
+    def get(self, reference: Reference, path: str, doing: str, limit_bytes: int, accept: str | None = None) -> Answer:
+        """A small document. Raises RegistryError: of the last endpoint, with notes on those before it."""
+
+        def ask(endpoint: Endpoint) -> Answer:
+            response = self.open(endpoint, reference.repository, path, doing, {"Accept": accept} if accept else None)
+            body = response.body(limit_bytes)
+            return Answer(body, endpoint, response.header("Content-Type"), response.header("Docker-Content-Digest"))
+
+        return self.first(reference, lambda endpoint: self.repeated(endpoint, lambda: ask(endpoint)))
+
+    def first(self, reference: Reference, ask: Callable[[Endpoint], T]) -> T:
+        """What the first endpoint gives that gives anything. Raises RegistryError as `get`, and what `ask` raises else."""
+        notes: list[str] = []
+        last: RegistryError | None = None
+        for endpoint in self.endpoints(reference):
+            try:
+                return ask(endpoint)
+            except RegistryError as error:
+                self.failed(endpoint, error)
+                # The registry's own word counts more than a mirror's: that one may only not have been filled.
+                if last is not None and endpoint.is_mirror:
+                    notes.append(error.message)
+                else:
+                    if last is not None:
+                        notes.append(last.message)
+                    last = error
+        if last is None:
+            raise RegistryError(f"no server is known for {reference.registry}")
+        raise noted(last, notes)
+
+    def repeated(self, endpoint: Endpoint, ask: Callable[[], T]) -> T:
+        """As `Pauses.repeat`, with less patience for a mirror."""
+        return self.pauses.repeat(ask, _MIRROR_ATTEMPTS if endpoint.is_mirror else None)
+
+    def endpoints(self, reference: Reference) -> list[Endpoint]:
+        """Whom to ask, in order; those that could not be reached lately come last."""
+        now = self._clock()
+        known = self._hosts.endpoints(reference.registry)
+        with self._lock:
+            return sorted(known, key=lambda endpoint: self._down.get(endpoint, 0.0) > now)
+
+    def failed(self, endpoint: Endpoint, error: RegistryError) -> None:
+        """Remembers an endpoint with which no connection could be made."""
+        if error.code in _NO_CONNECTION:
+            with self._lock:
+                self._down[endpoint] = self._clock() + _DOWN_S
+
+    def pages(self, endpoint: Endpoint, repository: str, path: str, doing: str, limit_bytes: int) -> Iterator[bytes]:
+        """The bodies of a list and of what its `Link: <…>; rel="next"` lead to, on the endpoint's own origin only."""
+        from slimstage.registry.paging import next_path
+
+        seen: set[str] = set()
+        following: str | None = path
+        while following is not None and following not in seen:
+            seen.add(following)
+            response = self.open(endpoint, repository, following, doing)
+            link = response.header("Link")
+            yield response.body(limit_bytes)
+            following = next_path(endpoint, repository, following, link)
+
+    def _send(self, url: str, headers: Mapping[str, str] | None, authorization: str | None) -> Response:
+        sent = dict(headers or {})
+        if authorization is not None:
+            sent["Authorization"] = authorization
+        return self._transport.request("GET", url, sent)
+
+
+def checked(reference: Reference) -> Reference:
+    """The reference, if its text means just it: nothing else is made into a URL. Raises FormatError (`bad-reference`)."""
+    if parse_reference(str(reference)) != reference:
+        raise FormatError(f'"{str(reference)[:300]}" is not an image name', code="bad-reference")
+    return reference
+
+
+def noted(error: RegistryError, notes: list[str]) -> RegistryError:
+    """The same error with more notes."""
+    if not notes:
+        return error
+    all_notes = (*error.diagnostics[0].notes, *(f"another server for it: {note}" for note in notes))
+    if isinstance(error, HttpError):
+        return HttpError(
+            error.message,
+            status=error.status or 0,
+            code=error.code,
+            codes=error.codes,
+            retry_after_s=error.retry_after_s,
+            notes=all_notes,
+            hint=error.hint,
+        )
+    return RegistryError(
+        error.message,
+        status=error.status,
+        code=error.code,
+        is_temporary=error.is_temporary,
+        notes=all_notes,
+        hint=error.hint,
+    )

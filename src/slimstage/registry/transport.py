@@ -1,0 +1,325 @@
+"""One HTTP request, and the redirects it meets.
+
+urllib3 does the connections; it is loaded with the first request. Nothing here knows about images, and nothing tries
+again: see `retry.py`. Redirects are followed by us, one by one: an Authorization header stays with the origin it was
+made for, https never leads to http, and http leads only where plain http is allowed.
+Source: distribution-spec v1.1, "Pulling blobs" (no credentials across hosts); RFC 9110, section 15.4.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+from slimstage.errors import RegistryError, UsageError
+from slimstage.registry.hosts import Hosts, HostSettings, Origin, origin_of, shown_url
+from slimstage.version import __version__
+
+if TYPE_CHECKING:
+    import urllib3
+
+BLOCK_BYTES = 1 << 20
+_MOST_REDIRECTS = 6
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONNECT_S, _READ_S = 15.0, 60.0
+_CONNECTIONS = 8
+"""Kept open for each host."""
+_DRAIN_BYTES = 64 << 10
+_TRAVELS = frozenset({"accept", "accept-encoding", "range", "user-agent"})
+"""Headers that go along to another origin."""
+
+
+class Response:
+    """An answer whose body has not been read. Close it, or read it to its end."""
+
+    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str, origin: Origin) -> None:
+        self._raw = raw
+        self.status, self.url, self.origin = raw.status, url, origin
+
+    def header(self, name: str) -> str | None:
+        return self._raw.headers.get(name)
+
+    def headers(self, name: str) -> list[str]:
+        """All values of a header that may be there several times."""
+        return self._raw.headers.getlist(name)
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body as it was sent, never decoded, at most `BLOCK_BYTES` at a time. Raises RegistryError when cut."""
+        import urllib3
+
+        while True:
+            try:
+                block = self._raw.read(BLOCK_BYTES, decode_content=False)
+            except (urllib3.exceptions.HTTPError, OSError) as cause:
+                self.close()
+                raise _failure(self.url, self.origin, cause) from cause
+            if not block:
+                break
+            yield block
+        self._raw.release_conn()
+
+    def body(self, limit_bytes: int) -> bytes:
+        """The whole body. Raises RegistryError (`response-too-large`) as soon as it is longer than the limit."""
+        data = bytearray()
+        for block in self.blocks():
+            data += block
+            if len(data) > limit_bytes:
+                self.close()
+                raise RegistryError(
+                    f"{shown_url(self.url)}: the answer is larger than {limit_bytes} bytes", code="response-too-large"
+                )
+        return bytes(data)
+
+    def head_of_body(self, limit_bytes: int) -> bytes:
+        """At most so many bytes of the body, for messages; the rest is dropped, and so is a failure."""
+        data = bytearray()
+        try:
+            for block in self.blocks():
+                data += block
+                if len(data) >= limit_bytes:
+                    break
+        except RegistryError:
+            pass
+        self.close()
+        return bytes(data[:limit_bytes])
+
+    def drop(self) -> None:
+        """Ends it; the connection is kept for others when little of the body is left."""
+        length = self._raw.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) <= _DRAIN_BYTES:
+            self._raw.drain_conn()
+            self._raw.release_conn()
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Idempotent. The connection is given up unless the body was read to its end."""
+        self._raw.close()
+
+
+class Transport:
+    """Requests to registries and token servers. Safe for several threads; connections are reused."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[str | None, HostSettings], urllib3.PoolManager] = {}
+
+    def permits_plain(self, origin: Origin) -> bool:
+        return self._hosts.permits_plain(origin)
+
+    def request(
+        self, method: str, url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None
+    ) -> Response:
+        """The answer, whatever its status; for GET and HEAD the one at the end of all redirects.
+
+        Raises RegistryError: `unreachable`, `unknown-host`, `tls`, `connection-lost`, `plain-http-refused`,
+        `redirect-refused`, `too-many-redirects`; `is_temporary` when asking again may help.
+        """
+        sent = {"User-Agent": f"slimstage/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
+        origin = origin_of(url)
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = self._send(method, url, origin, sent, body)
+            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
+                return response
+            location = response.header("Location")
+            response.drop()
+            if not location:
+                raise RegistryError(f"{shown_url(url)}: a redirect that leads nowhere", code="redirect-refused")
+            target = _joined(url, location)
+            to = self._allowed(url, target, origin)
+            if to != origin:
+                sent = {name: value for name, value in sent.items() if name.lower() in _TRAVELS}
+            url, origin = target, to
+        raise RegistryError(f"{shown_url(url)}: more than {_MOST_REDIRECTS} redirects", code="too-many-redirects")
+
+    def close(self) -> None:
+        """Closes connections that are not in use. Idempotent."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.clear()
+
+    def _allowed(self, url: str, target: str, origin: Origin) -> Origin:
+        try:
+            to = origin_of(target)
+        except RegistryError as cause:
+            raise RegistryError(
+                f"{shown_url(url)}: a redirect that is not followed: {cause.message}", code="redirect-refused"
+            ) from cause
+        if to.scheme == "http" and origin.scheme == "https":
+            raise RegistryError(
+                f"{shown_url(url)}: a redirect from https to http is not followed ({to})", code="redirect-refused"
+            )
+        return to
+
+    def _send(self, method: str, url: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> Response:
+        import urllib3
+
+        if origin.scheme == "http" and not self.permits_plain(origin):
+            raise RegistryError(
+                f"{origin}: plain http is spoken only with this machine and with hosts set for it",
+                code="plain-http-refused",
+                hint=f'if you trust the network, set plain-http = true under [registry."{origin.host}:{origin.port}"]',
+            )
+        pool = self._pool(origin)
+        try:
+            raw = pool.urlopen(
+                method,
+                url,
+                headers=dict(headers),
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as cause:
+            raise _failure(url, origin, cause) from cause
+        return Response(raw, url, origin)
+
+    def _pool(self, origin: Origin) -> urllib3.PoolManager:
+        import urllib3
+
+        proxy = proxy_of(origin)
+        settings = self._hosts.settings_of(origin) if origin.scheme == "https" else HostSettings()
+        with self._lock:
+            pool = self._pools.get((proxy, settings))
+            if pool is None:
+                context = _context(settings) if origin.scheme == "https" else None
+                timeout = urllib3.Timeout(connect=_CONNECT_S, read=_READ_S)
+                if proxy is None:
+                    pool = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=timeout, ssl_context=context)
+                else:
+                    pool = _proxied(proxy, timeout, context)
+                self._pools[proxy, settings] = pool
+            return pool
+
+
+def proxy_of(origin: Origin) -> str | None:
+    """The proxy that the environment names for the origin (`https_proxy`, `no_proxy`, …). Loopback never has one."""
+    if origin.is_loopback:
+        return None
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    proxies = getproxies_environment()
+    proxy = proxies.get(origin.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(f"{origin.host}:{origin.port}", proxies):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _proxied(proxy: str, timeout: urllib3.Timeout, context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    import urllib3
+
+    parts = urlsplit(proxy)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f'the proxy "{shown_url(proxy)}" is not an http or https address', code="bad-proxy")
+    headers = None
+    if parts.username is not None:
+        from urllib.parse import unquote
+
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=user)
+    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+    return urllib3.ProxyManager(bare, maxsize=_CONNECTIONS, timeout=timeout, ssl_context=context, proxy_headers=headers)
+
+
+def _context(settings: HostSettings) -> ssl.SSLContext:
+    """The host's certificate authorities (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR), and the settings' own."""
+    context = ssl.create_default_context()
+    try:
+        if settings.ca:
+            context.load_verify_locations(settings.ca)
+        if settings.client_cert:
+            context.load_cert_chain(settings.client_cert, settings.client_key)
+    except OSError as cause:
+        named = " or ".join(f'"{name}"' for name in (settings.ca, settings.client_cert, settings.client_key) if name)
+        raise UsageError(f"cannot use the certificate {named}: {cause.strerror or cause}", code="bad-ca") from cause
+    if not settings.verifies:
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has asked for it by name
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a Location leads, relative ones too; what may not stand in a URL is escaped, nothing twice."""
+    try:
+        target = urljoin(url, location.strip())
+        parts = urlsplit(target)
+    except ValueError:
+        return "invalid:"
+    safe = "%/:=&?~#+!$,;'@()*[]"
+    return urlunsplit((parts.scheme, parts.netloc, quote(parts.path, safe), quote(parts.query, safe), ""))
+
+
+def _failure(url: str, origin: Origin, cause: Exception) -> RegistryError:
+    """What went wrong with a connection, in our words."""
+    import urllib3
+
+    inner: BaseException = cause
+    if isinstance(inner, urllib3.exceptions.MaxRetryError):
+        inner = inner.reason or inner
+    exceptions = urllib3.exceptions
+    if isinstance(inner, (exceptions.SSLError, ssl.SSLError)):
+        return RegistryError(
+            f"{origin}: TLS failed: {_tls_reason(inner)}",
+            code="tls",
+            hint="set ca for the registry's own authority; SSL_CERT_FILE names the host's. Plain http is never tried "
+            "instead: plain-http = true asks for it",
+        )
+    if isinstance(inner, exceptions.NameResolutionError):
+        return RegistryError(
+            f'{origin}: no address is known for "{origin.host}"', code="unknown-host", is_temporary=True
+        )
+    if isinstance(inner, exceptions.ProxyError):
+        return RegistryError(f"{origin}: the proxy does not answer", code="unreachable", is_temporary=True)
+    if isinstance(inner, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
+        reason = "it does not answer" if isinstance(inner, exceptions.ConnectTimeoutError) else _reason(inner)
+        return RegistryError(f"{origin}: cannot connect: {reason}", code="unreachable", is_temporary=True)
+    hint = None
+    if origin.scheme == "http" and origin.is_loopback:
+        hint = f'if it speaks TLS, set plain-http = false under [registry."{origin.host}:{origin.port}"]'
+    return RegistryError(
+        f"{shown_url(url)}: the connection was lost: {_reason(inner)}",
+        code="connection-lost",
+        is_temporary=True,
+        hint=hint,
+    )
+
+
+def _tls_reason(error: BaseException) -> str:
+    text = str(error)
+    for sign, said in (
+        ("self-signed certificate", "the certificate is signed by itself"),
+        ("self signed certificate", "the certificate is signed by itself"),
+        ("unable to get local issuer", "the certificate's authority is not known here"),
+        ("certificate has expired", "the certificate has expired"),
+        ("ostname mismatch", "the certificate is for another host"),
+        ("IP address mismatch", "the certificate is for another address"),
+        ("WRONG_VERSION_NUMBER", "the server does not speak TLS on this port"),
+        ("RECORD_LAYER_FAILURE", "the server does not speak TLS on this port"),
+    ):
+        if sign in text:
+            return said
+    return text[:200]
+
+
+def _reason(error: BaseException) -> str:
+    """The system's own words for a failure where it has some, without the names of Python objects."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno:
+            return os.strerror(seen.errno).lower()
+        nested = [item for item in seen.args if isinstance(item, BaseException)]
+        seen = seen.__cause__ or (nested[-1] if nested else seen.__context__)
+    if "IncompleteRead" in str(error):
+        return "it ended early"
+    return "no answer in time" if "timed out" in str(error).lower() else "it was closed"
