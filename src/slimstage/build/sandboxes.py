@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Literal
 
+from slimstage.sandbox.backends import make_sandbox
 from slimstage.sandbox.spec import Sandbox
 
 
@@ -20,14 +21,7 @@ class SandboxOnce:
         """The sandbox. Raises SandboxError when the backend cannot work on this host."""
         with self._lock:
             if self._made is None:
-                if self._backend == "runc":
-                    from slimstage.sandbox.runc import RuncSandbox
-
-                    self._made = RuncSandbox()
-                else:
-                    from slimstage.sandbox.native import NativeSandbox
-
-                    self._made = NativeSandbox()
+                self._made = make_sandbox(self._backend)
             return self._made
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from slimstage.container.backends import make_sandbox
+from slimstage.sandbox.backends import make_sandbox
 from slimstage.container.images import config_of
 from slimstage.container.launching import READY_FD
 from slimstage.container.records import ContainerRecord, Containers

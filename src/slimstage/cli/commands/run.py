@@ -208,7 +208,7 @@ def _record(
 
 
 def _foreground(session: Session, record: ContainerRecord, config: ImageConfig, options: RunOptions, stack: Any) -> int:
-    from slimstage.container.backends import make_sandbox
+    from slimstage.sandbox.backends import make_sandbox
     from slimstage.container.session import ContainerSession
 
     def show(stream: int, data: bytes) -> None:

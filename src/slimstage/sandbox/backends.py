@@ -1,4 +1,4 @@
-"""The sandbox that a container runs in, by its name."""
+"""The backends by their names."""
 
 from __future__ import annotations
 
