@@ -48,6 +48,9 @@ _BUNDLES = (
     "/etc/ssl/ca-bundle.pem",
 )
 
+DEFAULT_HOSTNAME = "buildkitsandbox"
+"""BuildKit's: programs that look at it behave as they do there."""
+
 _LARGEST_SECRET = 500 * 1024
 """Bytes; BuildKit's limit."""
 
@@ -109,6 +112,7 @@ def sandbox_spec(step: RunStep, inputs: RunInputs, request: BuildRequest, upper:
         groups=inputs.identity.groups,
         mounts=tuple(mounts),
         network=network,
+        hostname=request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME") or DEFAULT_HOSTNAME,
         extra_hosts=request.extra_hosts,
         limits=request.limits,
         is_privileged=step.security == "insecure",
@@ -123,6 +127,8 @@ def key_values(step: RunStep, request: BuildRequest) -> dict[str, object]:
         values["--add-host"] = [list(each) for each in request.extra_hosts]
     if request.source_date_epoch_s is not None:
         values["SOURCE_DATE_EPOCH"] = request.source_date_epoch_s
+    if hostname := request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME"):
+        values["hostname"] = hostname
     if step.network == "default" and request.network != "default":
         values["--network"] = request.network
     return values

@@ -89,7 +89,8 @@ class RunSteps:
             uid=mount.uid,
             gid=mount.gid,
             seed=seed,
-            is_fresh=is_fresh,
+            # BuildKit makes such a directory by a step of its own, which --no-cache runs again; plain ones are left.
+            is_fresh=is_fresh and (seed is not None or (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0)),
             cancel=self._cancel,
         )
         leases.enter_context(lease)

@@ -11,12 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-from slimstage.sandbox.backends import make_sandbox
 from slimstage.container.images import config_of
 from slimstage.container.launching import READY_FD
 from slimstage.container.records import ContainerRecord, Containers
 from slimstage.container.session import ContainerSession
 from slimstage.errors import SlimstageError, StoreError
+from slimstage.sandbox.backends import make_sandbox
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
 

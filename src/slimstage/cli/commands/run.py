@@ -208,8 +208,8 @@ def _record(
 
 
 def _foreground(session: Session, record: ContainerRecord, config: ImageConfig, options: RunOptions, stack: Any) -> int:
-    from slimstage.sandbox.backends import make_sandbox
     from slimstage.container.session import ContainerSession
+    from slimstage.sandbox.backends import make_sandbox
 
     def show(stream: int, data: bytes) -> None:
         target = sys.stdout.buffer if stream == 1 else sys.stderr.buffer
