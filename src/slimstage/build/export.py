@@ -53,7 +53,7 @@ def export_directory(tree: UnionTree, destination: str, times: Times) -> None:
 
 
 def export_tar(tree: UnionTree, write: Callable[[bytes | memoryview], object], times: Times) -> None:
-    """Writes the tree as one tar: names sorted, owners and capabilities kept, hard links as links. The same tree, the same bytes."""
+    """Writes the tree as one tar: names sorted, owners, capabilities and hard links kept; deterministic."""
     first: dict[tuple[int, int], bytes] = {}
     for entry in tree.walk(""):
         if entry.kind == "socket":

@@ -7,18 +7,13 @@ two nothing is looked up again: what was digested is what is copied.
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from slimstage.build.add import Fetched, fetch_sources
-from slimstage.build.binds import BindStore, seed_directory
-from slimstage.build.copy import copy_step
 from slimstage.build.memory import StoreMemory
 from slimstage.build.request import BuildRequest
-from slimstage.build.workdir import workdir_step
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection, select
@@ -43,6 +38,9 @@ from slimstage.store.store import Store
 from slimstage.tree.entry import Entry
 from slimstage.tree.union import UnionTree
 from slimstage.values import dataclass, field, replace
+
+if TYPE_CHECKING:
+    from slimstage.build.add import Fetched
 
 _MOST_EXPLAINED = 2000
 """Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""
@@ -87,7 +85,6 @@ class FileSteps:
         self._store, self._contexts, self._request, self._spans = store, contexts, request, spans
         self._emit, self._clock = listener, clock
         self._memory = StoreMemory(store.digests)
-        self._binds = BindStore(store)
         self._lock = threading.Lock()
         self._early: dict[StepId, Reading] = {}
 
@@ -129,16 +126,23 @@ class FileSteps:
             reading.digests += (digest,)
             reading.explained += self._explained(reading.selection, digest)
         if step.urls or step.gits:
+            import shutil  # only when something is fetched
+
             work = self._store.session.temporary("add-")
             reading.cleanup.callback(shutil.rmtree, work, ignore_errors=True)
             self._fetch(step, work, reading)
 
     def _fetch(self, step: CopyStep, work: str, reading: Reading) -> None:
+        from slimstage.build.downloads import StoreDownloads  # few builds fetch anything
+
+        from slimstage.build.add import fetch_sources  # only when a step runs
+
         os.mkdir(work, 0o700)
         reading.fetched = fetch_sources(
             step,
             work,
             reading.cleanup,
+            revalidation=StoreDownloads(self._store),
             progress=lambda what, done, total: self._emit(TransferProgress(self._clock(), step.id, what, done, total)),
         )
         for number, each in enumerate(reading.fetched):
@@ -157,6 +161,8 @@ class FileSteps:
                         self._bind(mount, stacks, reading)
                     elif isinstance(mount, CacheMount) and mount.source is not None:
                         tree, where = self._tree(mount.source, stacks, reading.cleanup)
+                        from slimstage.build.binds import seed_directory  # only for such a mount
+
                         seeds[mount.target] = seed_directory(tree, where)
         except BaseException:
             reading.cleanup.close()
@@ -173,7 +179,9 @@ class FileSteps:
         reading.digests += (digest,)
         reading.explained += ((f"files at mount {mount.target}", digest),)
         if isinstance(mount.source, FromContext):
-            reading.binds += (self._binds.layer_of(digest, selection, tree),)
+            from slimstage.build.binds import BindStore  # only for such a mount
+
+            reading.binds += (BindStore(self._store).layer_of(digest, selection, tree),)
         else:
             reading.binds += ((stacks[mount.source.step], mount.path),)
 
@@ -218,6 +226,8 @@ class FileSteps:
 
     def copy(self, step: CopyStep, lowers: tuple[str, ...], reading: Reading, draft: Draft) -> int:
         """Writes the layer of a COPY or ADD; returns the bytes of its files. Raises ContextError, PlanError."""
+        from slimstage.build.copy import copy_step  # only when a step runs
+
         with self._placed(step.id):
             result = copy_step(
                 step, lowers, reading.selection, reading.tree, draft, fetched=reading.fetched, memory=self._memory
@@ -227,6 +237,8 @@ class FileSteps:
 
     def make_directory(self, step: WorkdirStep, lowers: tuple[str, ...], draft: Draft) -> int:
         """Writes the layer of a WORKDIR; it holds no file."""
+        from slimstage.build.workdir import workdir_step  # only when a step runs
+
         with self._placed(step.id):
             workdir_step(step, lowers, draft)
         return 0

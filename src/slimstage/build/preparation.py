@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -75,6 +74,8 @@ def prepare(
     provider = _Provider(bases, request, listener, clock)
     provider.resolve_all(bases_needed(dockerfile, planned))
     graph = lower(dockerfile, planned, provider)
+    if request.source_date_epoch_s is None and graph.source_date_epoch_s is not None:
+        request = replace(request, source_date_epoch_s=graph.source_date_epoch_s)
     base_of = {step.id: provider.base_of(step) for step in graph.steps.values() if isinstance(step, BaseStep)}
     chain, first = _chain(graph)
     return Prepared(
@@ -104,6 +105,8 @@ class _Provider:
         todo = {(reference, str(platform)): (reference, platform) for reference, platform, _ in wanted}
         if len(todo) < 2:
             return
+        from concurrent.futures import ThreadPoolExecutor  # only for several bases
+
         with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="base") as pool:
             for key, found in zip(todo, pool.map(lambda each: self._attempt(*each), todo.values()), strict=True):
                 self._known[key] = found
