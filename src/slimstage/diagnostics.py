@@ -7,7 +7,6 @@ diagnostics; only `cli/` prints them.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -117,6 +116,8 @@ def _shown_character(character: str, tabs: bool) -> str:
 
 def near(word: str, known: Iterable[str]) -> str | None:
     """The known word that `word` was probably meant to be, or None."""
+    import difflib  # only for a fault
+
     candidates: Sequence[str] = sorted(known)
     by_case = {candidate.lower(): candidate for candidate in candidates}
     found = difflib.get_close_matches(word.lower(), list(by_case), n=1, cutoff=0.6)

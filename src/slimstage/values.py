@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
 
-    __all__ = ["dataclass", "field", "replace"]
+    __all__ = ["dataclass", "field", "names_of", "replace"]
+
+    def names_of(value: object) -> tuple[str, ...]:
+        """The names of a value's fields, inherited ones first."""
 else:
     from operator import attrgetter
 
@@ -32,6 +35,9 @@ else:
 
     def field(*, default=_NONE, default_factory=_NONE, repr=True, compare=True):
         return _Field(default, default_factory, repr, compare)
+
+    def names_of(value):
+        return tuple(value._fields_of_value)
 
     def replace(value, /, **changes):
         """A value of the same class with some fields changed. Raises TypeError: it has no such field."""

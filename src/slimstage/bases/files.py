@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import PlanError, StoreError
-from slimstage.store.archive import Archive
 from slimstage.store.layout import Layout
 from slimstage.values import dataclass
+
+if TYPE_CHECKING:
+    from slimstage.store.archive import Archive
 
 _LAYOUT = "oci-layout://"
 _ARCHIVES = ("oci-archive:", "docker-archive:")
@@ -32,7 +35,11 @@ class FileBase:
                 f'there is no {"layout" if self.is_layout else "archive"} "{self.path}"', code="base-not-found"
             )
         try:
-            return Layout(self.path) if self.is_layout else Archive(self.path)
+            if self.is_layout:
+                return Layout(self.path)
+            from slimstage.store.archive import Archive  # tars and their decompressors: only when there is one
+
+            return Archive(self.path)
         except StoreError as error:
             raise PlanError(error.message, code=error.code, hint=error.hint) from error
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import IO, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from slimstage.digest import VerifyingReader
 from slimstage.errors import DigestMismatch, FormatError, StoreError
@@ -14,9 +13,10 @@ from slimstage.store.images import ImageLayer
 from slimstage.store.packed import PackedLayer, Packing
 from slimstage.store.snapshots import LayerId, Stack
 from slimstage.store.store import Store
-from slimstage.tree.blocks import pack_layer
-from slimstage.tree.unpack import unpack_layer
 from slimstage.values import replace
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 AS_IT_CAME = Packing("as-it-came")
 """The packing under which the store remembers a base layer's own blob and size."""
@@ -43,6 +43,8 @@ class LayerUnpacker:
 
         Raises FormatError when a layer is not what its digest, size or diff ID says, or is malformed; what `get` raises.
         """
+        from concurrent.futures import ThreadPoolExecutor  # only when something is unpacked
+
         stack: list[LayerId] = []
         with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="fetch") as pool:
             coming: list[Future[None] | None] = [
@@ -65,6 +67,8 @@ class LayerUnpacker:
 
         The diff ID is that of packing the directory, so its bytes can be made again at any time.
         """
+        from slimstage.tree.blocks import pack_layer  # only when something is unpacked
+
         draft = self._store.snapshots.draft()
         try:
             produce(lambda stream: _take(stream, draft.path))
@@ -91,6 +95,8 @@ class LayerUnpacker:
         return layer.layer
 
     def _write(self, layer: ImageLayer, place: LayerId, blob: Descriptor, below: Stack) -> None:
+        from slimstage.tree.unpack import unpack_layer  # only when something is unpacked
+
         snapshots = self._store.snapshots
         draft = snapshots.draft(place)
         try:
@@ -114,4 +120,6 @@ class LayerUnpacker:
 
 
 def _take(stream: IO[bytes], path: str) -> None:
+    from slimstage.tree.unpack import unpack_layer  # only when something is unpacked
+
     unpack_layer(cast(BinaryIO, stream), path, ())

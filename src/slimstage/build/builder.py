@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -82,8 +81,6 @@ class _Engine:
         self._packer = Packer(store, threads=os.cpu_count() or 1)
         cleanup.callback(self._packer.close)
         self._images = ImageMaker(store, self._packer, request)
-        readers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="read")
-        cleanup.callback(readers.shutdown, cancel_futures=True)
         files = FileSteps(store, prepared.contexts, request, prepared.spans, self._emit, self._clock)
         sandbox = SandboxOnce(request.backend)
         cleanup.callback(sandbox.close)
@@ -110,9 +107,10 @@ class _Engine:
             extra=self._extra,
             is_forced=self._is_forced,
             place=self._place,
-            digests=lambda step: _reading(readers, files, step),
+            digests=files.context_digests,
             on_cached=self._on_cached,
             on_done=self._on_done,
+            at_once=worker.at_once,
         )
 
     def build(self) -> BuildResult:
@@ -229,7 +227,3 @@ def _number(graph: Graph) -> dict[StepId, Numbering]:
         for stage, steps in by_stage.items()
         for number, step in enumerate(steps, 1)
     }
-
-
-def _reading(readers: ThreadPoolExecutor, files: FileSteps, step: AnyStep) -> Future[list[Any]]:
-    return readers.submit(files.context_digests, step)

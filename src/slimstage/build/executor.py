@@ -8,12 +8,14 @@ interpreter lock, so they scale over cores.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from slimstage.plan.graph import AnyStep, StepId
 from slimstage.store.snapshots import Stack
 from slimstage.values import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,16 @@ class ThreadExecutor:
     """The embedded executor: `work` is called for each task in one of `jobs` threads."""
 
     def __init__(self, work: Callable[[StepTask], StepOutcome], jobs: int) -> None:
-        self._work = work
-        self._pool = ThreadPoolExecutor(max_workers=jobs, thread_name_prefix="step")
+        self._work, self._jobs = work, jobs
+        self._pool: ThreadPoolExecutor | None = None
 
     def submit(self, task: StepTask) -> Future[StepOutcome]:
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # a build that finds all cached needs no threads
+
+            self._pool = ThreadPoolExecutor(max_workers=self._jobs, thread_name_prefix="step")
         return self._pool.submit(self._work, task)
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)

@@ -36,8 +36,6 @@ from slimstage.store.images import ImageLayer
 from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
-from slimstage.tree.blocks import compress_tar
-from slimstage.tree.decompress import decompressed
 from slimstage.values import dataclass, replace
 
 _DOCKER_LAYERS = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP}
@@ -180,6 +178,9 @@ class ImageMaker:
         return replace(layer, blob=packed.blob)
 
     def _recompressed(self, blob: Descriptor, diff_id: Digest, format: LayerFormat) -> Descriptor:
+        from slimstage.tree.blocks import compress_tar  # only when a layer is packed another way
+        from slimstage.tree.decompress import decompressed
+
         with self._store.blobs.open(blob.digest) as stream, self._store.blobs.writer() as writer:
             made = compress_tar(
                 decompressed(stream),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from slimstage.build.export import export_directory, export_tar
 from slimstage.build.image import BuiltImage
 from slimstage.build.packing import Times
 from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
@@ -18,11 +16,8 @@ from slimstage.digest import Digest
 from slimstage.errors import StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
 from slimstage.store.images import StoredImage
-from slimstage.store.layout import LayoutSink
-from slimstage.store.save import ArchiveSink, write_archive
 from slimstage.store.source import Export, StoreSource
 from slimstage.store.store import Store
-from slimstage.tree.union import UnionTree
 
 
 class Outputs:
@@ -58,6 +53,9 @@ class Outputs:
         return manifest.digest
 
     def _archive(self, output: OutputSpec, image: BuiltImage) -> Digest:
+        from slimstage.store.layout import LayoutSink  # only for this kind of output
+        from slimstage.store.save import ArchiveSink, write_archive
+
         manifest = image.manifest(output)
         self._store.blobs.put(image.config_bytes)
         self._store.blobs.put(manifest.raw)
@@ -74,6 +72,9 @@ class Outputs:
         return manifest.digest
 
     def _files(self, output: OutputSpec, image: BuiltImage, times: Times) -> None:
+        from slimstage.build.export import export_directory, export_tar  # only for this kind of output
+        from slimstage.tree.union import UnionTree
+
         layers = tuple(layer.layer for layer in image.layers if layer.layer is not None)
         with UnionTree(self._store.snapshots.paths(layers)) as tree:
             if output.kind == "local":
@@ -96,6 +97,8 @@ def _destination(output: OutputSpec, what: str) -> str:
 @contextmanager
 def _replacing(path: str) -> Iterator[IO[bytes]]:
     """A temporary file beside `path` that takes its place when all went well; a symlink there is replaced, not followed."""
+    import tempfile  # only for this kind of output
+
     directory = os.path.dirname(os.path.abspath(path))
     try:
         if os.path.isdir(path) and not os.path.islink(path):

@@ -6,16 +6,17 @@ lock. What was packed the same way before is taken from the store.
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from slimstage.oci.descriptor import Descriptor
 from slimstage.store.packed import PackedLayer, Packing
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
-from slimstage.tree.blocks import pack_layer
 from slimstage.tree.compress import Compression
 from slimstage.values import dataclass
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 PACK_VERSION = "1"
 """Raised when the packer or a compressor writes other bytes than before for the same directory."""
@@ -48,32 +49,48 @@ class Packer:
 
     def __init__(self, store: Store, threads: int) -> None:
         self._store, self._threads = store, threads
-        self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
+        self._pool: ThreadPoolExecutor | None = None
+        self._known: dict[tuple[LayerId, LayerFormat, bool], PackedLayer] = {}
         self._begun: dict[tuple[LayerId, LayerFormat, bool], Future[PackedLayer]] = {}
 
     def begin(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> None:
         """Starts packing, unless that was begun or done before. Call it from one thread."""
         key = (layer, format, wants_blob)
-        if key not in self._begun:
-            self._begun[key] = self._pool.submit(self._pack, layer, format, wants_blob)
+        if key in self._begun or key in self._known:
+            return
+        known = self._find(layer, format, wants_blob)
+        if known is not None:
+            self._known[key] = known
+            return
+        if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # a build that finds all packed needs no threads
+
+            self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
+        self._begun[key] = self._pool.submit(self._pack, layer, format, wants_blob)
 
     def result(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> PackedLayer:
         """The packed layer; waits for it. With `wants_blob` its bytes are in the blob store."""
         self.begin(layer, format, wants_blob=wants_blob)
-        return self._begun[layer, format, wants_blob].result()
+        key = (layer, format, wants_blob)
+        return self._known[key] if key in self._known else self._begun[key].result()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
+    def _find(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer | None:
+        """What the store knows of it, when that is enough."""
         packed, packing = self._store.packed, format.packing
         known = packed.get(layer, packing)
         if known is not None and (known.blob or not wants_blob):
             return known
-        if not wants_blob:
-            other = packed.diff_id(layer, packing.clamp_s, version=packing.version, extra=packing.extra)
-            if other is not None:
-                return other
+        if wants_blob:
+            return None
+        return packed.diff_id(layer, packing.clamp_s, version=packing.version, extra=packing.extra)
+
+    def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
+        from slimstage.tree.blocks import pack_layer  # only when a layer is packed
+
         path, times = self._store.snapshots.path(layer), format.times
         if not wants_blob:
             made = pack_layer(
@@ -97,5 +114,5 @@ class Packer:
                 )
                 digest, size = writer.commit(made.blob_digest, made.blob_size)
             result = PackedLayer(made.diff_id, made.size_bytes, Descriptor(made.media_type, digest, size))
-        packed.put(layer, packing, result)
+        self._store.packed.put(layer, format.packing, result)
         return result

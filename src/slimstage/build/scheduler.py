@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from slimstage.build.executor import Executor, StepOutcome, StepTask
 from slimstage.cache.keys import EMPTY_TREE, base_key, content_key, definition_key, is_volatile, reads_files
@@ -20,6 +19,9 @@ from slimstage.errors import Interrupted
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, inputs_of
 from slimstage.store.records import Record
 from slimstage.store.snapshots import Stack
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _POLL_S = 0.1
 """How often a waiting scheduler looks whether the user asked for an end."""
@@ -63,7 +65,8 @@ class Scheduler:
     """Brings one graph's steps to be done.
 
     extra: what the request adds to the keys of RUN steps. digests: the digests of what a volatile step reads, asked
-    before anything runs (from the scheduler's pool of readers). is_forced: steps for which the cache is not asked.
+    before anything runs. is_forced: steps for which the cache is not asked. at_once: what a task comes to when nothing
+    has to be done for it, so that no thread is needed.
     """
 
     def __init__(
@@ -75,13 +78,14 @@ class Scheduler:
         extra: Callable[[AnyStep], Mapping[str, Any]],
         is_forced: Callable[[AnyStep], bool],
         place: Callable[[AnyStep], str],
-        digests: Callable[[AnyStep], Future[list[Any]]],
+        digests: Callable[[AnyStep], Sequence[Any]],
         on_cached: Callable[[AnyStep, Record | None], None],
         on_done: Callable[[AnyStep, StepOutcome], None],
+        at_once: Callable[[StepTask], StepOutcome | None] = lambda _: None,
     ) -> None:
         self._graph, self._cache, self._executor, self._extra = graph, cache, executor, extra
         self._is_forced, self._place, self._digests = is_forced, place, digests
-        self._on_cached, self._on_done = on_cached, on_done
+        self._on_cached, self._on_done, self._at_once = on_cached, on_done, at_once
         self.progress = Progress()
         self._hits: dict[StepId, Record] = {}
 
@@ -90,7 +94,6 @@ class Scheduler:
     def probe(self) -> dict[StepId, bool]:
         """Asks the cache about every step whose key can be known; True: cached."""
         keys = self.progress.keys
-        reading = {s.id: self._digests(s) for s in self._graph.steps.values() if self._reads_beforehand(s)}
         for step in self._graph.steps.values():
             if isinstance(step, BaseStep):
                 keys[step.id] = base_key(step)
@@ -98,7 +101,7 @@ class Scheduler:
             inputs = inputs_of(step)
             if any(each not in keys for each in inputs):
                 continue
-            record = self._look_up(step, reading.get(step.id))
+            record = self._look_up(step)
             if record and not self._is_forced(step):
                 keys[step.id], self._hits[step.id] = record.content_key, record
         return {s.id: s.id in self._hits or isinstance(s, BaseStep) for s in self._graph.steps.values()}
@@ -108,11 +111,11 @@ class Scheduler:
         urls = getattr(step, "urls", ()) or getattr(step, "gits", ())
         return is_volatile(step) and not urls and not isinstance(step, RunStep) and not self._is_forced(step)
 
-    def _look_up(self, step: AnyStep, reading: Future[list[Any]] | None) -> Record | None:
+    def _look_up(self, step: AnyStep) -> Record | None:
         keys = self.progress.keys
         parent = keys[step.parent] if step.parent else EMPTY_TREE
-        if reading is not None:
-            return self._cache.find(content_key(step, parent, reading.result(), self._extra(step)))
+        if self._reads_beforehand(step):
+            return self._cache.find(content_key(step, parent, self._digests(step), self._extra(step)))
         if is_volatile(step):
             return None
         if not reads_files(step):
@@ -151,6 +154,8 @@ class Scheduler:
                 self._begin(queue, running)
             if not running:
                 break
+            from concurrent.futures import FIRST_COMPLETED, wait  # a build that finds all cached needs no threads
+
             done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 step_id = running.pop(future)
@@ -177,7 +182,11 @@ class Scheduler:
             step = self._graph.steps[queue.ready.popleft()]
             record = self._hits.get(step.id)
             if record is None:
-                running[self._executor.submit(self._task(step))] = step.id
+                task = self._task(step)
+                if (at_once := self._at_once(task)) is not None:
+                    self._finish(step, at_once, queue)
+                else:
+                    running[self._executor.submit(task)] = step.id
                 continue
             self._on_cached(step, record)
             layers = (record.layer,) if record.layer else ()

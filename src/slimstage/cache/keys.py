@@ -12,7 +12,6 @@ Source: design.md "Two keys for each step"; dockerfile.md §4, points 59 to 66; 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
 from typing import Any
 
 from slimstage.digest import Digest, digest_json
@@ -28,6 +27,7 @@ from slimstage.plan.graph import (
     SecretMount,
     StepId,
 )
+from slimstage.values import names_of
 
 VERSION = 1
 """Raised whenever the same key could stand for another result than before."""
@@ -101,7 +101,7 @@ def explained(step: AnyStep, parent: str, extra: Mapping[str, Any]) -> tuple[tup
         pairs.append(("command", digest_json([step.argv, step.script])))
         pairs += [(f"variable {name}", digest_json(value)) for name, value in step.env]
         pairs += [("working directory", step.cwd), ("user", step.user), ("network", step.network)]
-        pairs += [(f"mount {_mount_name(mount)}", digest_json(asdict(mount))) for mount in step.mounts]
+        pairs += [(f"mount {_mount_name(mount)}", digest_json(_plain(mount))) for mount in step.mounts]
         pairs += [(name, digest_json(value)) for name, value in sorted(extra.items())]
     elif isinstance(step, CopyStep):
         pairs += [("sources", " ".join(step.paths)), ("destination", step.destination)]
@@ -134,13 +134,13 @@ def _inputs(step: AnyStep) -> list[StepId]:
 def _values(step: AnyStep, extra: Mapping[str, Any], *, by_content: bool = False) -> dict[str, Any]:
     """What the step does. By content, where its files are is left out: their digests stand for them."""
     values: dict[str, Any] = {"kind": type(step).__name__}
-    for field in fields(step):
-        if field.name not in _PLACE:
-            values[field.name] = getattr(step, field.name)
+    for name in names_of(step):
+        if name not in _PLACE:
+            values[name] = getattr(step, name)
     if isinstance(step, CopyStep):
         values.pop("source")
         for name in ("inline", "urls", "gits"):
-            values[name] = [asdict(each) for each in values[name]]
+            values[name] = [_plain(each) for each in values[name]]
         values["unpacks"] = [url.unpack for url in step.urls]
         if by_content:
             for name in ("paths", "urls", "gits"):
@@ -152,11 +152,18 @@ def _values(step: AnyStep, extra: Mapping[str, Any], *, by_content: bool = False
     return values
 
 
+def _plain(value: Any) -> Any:
+    """A value and those in it as JSON has them."""
+    if hasattr(value, "__match_args__"):
+        return {name: _plain(getattr(value, name)) for name in names_of(value)}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def _mount_values(mount: object, by_content: bool) -> dict[str, Any]:
     """What of a mount can change a result: where it is and how, not which step it comes from nor who shares a cache."""
     values: dict[str, Any] = {"kind": type(mount).__name__}
-    for field in fields(mount):  # type: ignore[arg-type]  # every mount is a dataclass
-        values[field.name] = getattr(mount, field.name)
+    for name in names_of(mount):
+        values[name] = getattr(mount, name)
     values.pop("source", None)
     if isinstance(mount, BindMount) and by_content:
         values.pop("path")

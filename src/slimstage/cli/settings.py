@@ -7,15 +7,16 @@ so one parser serves both and a fault points at the line. Flags beat the file.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from slimstage.cli.toml_places import Path, place_of, place_of_fault, places_of
 from slimstage.diagnostics import Diagnostic, Source, Span, did_you_mean
 from slimstage.errors import SlimstageError, UsageError
 from slimstage.values import dataclass, field
+
+if TYPE_CHECKING:
+    from slimstage.cli.toml_places import Path
 
 FILE_NAME = "slimstage.toml"
 _LARGEST_BYTES = 1 << 20
@@ -124,6 +125,10 @@ def read_settings(path: str) -> Settings:
 
 def parse_settings(text: str, path: str) -> Settings:
     """As `read_settings`, of a text; relative paths in it are taken from the directory of `path`."""
+    import tomllib  # only when there is a settings file
+
+    from slimstage.cli.toml_places import place_of_fault  # only when there is a settings file
+
     source = Source(os.path.relpath(path) if not os.path.relpath(path).startswith("..") else path, text)
     try:
         document = tomllib.loads(text)
@@ -137,6 +142,8 @@ class _Reader:
     """Reads one document, collecting faults so that all are reported together."""
 
     def __init__(self, source: Source, path: str) -> None:
+        from slimstage.cli.toml_places import places_of  # only when there is a settings file
+
         self._source, self._path = source, path
         self._directory = os.path.dirname(os.path.abspath(path))
         self._places = places_of(source)
@@ -233,6 +240,8 @@ class _Reader:
         self._faults.append(Diagnostic("settings", message, self._place(path), hint=hint))
 
     def _place(self, path: Path) -> Span:
+        from slimstage.cli.toml_places import place_of  # only when there is a settings file
+
         return place_of(self._places, self._source, path)
 
 

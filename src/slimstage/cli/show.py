@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, is_dataclass
-from pathlib import PurePath
 from typing import Any
 
 from slimstage.diagnostics import shown
@@ -14,6 +12,9 @@ from slimstage.diagnostics import shown
 
 def plain(value: Any) -> Any:
     """The value in JSON's terms: dataclasses become objects with their fields' names, tuples arrays, paths text."""
+    from dataclasses import fields, is_dataclass  # only for --json
+    from pathlib import PurePath
+
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

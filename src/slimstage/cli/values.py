@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import ipaddress
 import re
 from collections.abc import Iterable
 
@@ -48,6 +46,8 @@ def split_csv(text: str, what: str) -> list[str]:
 
     A field that only begins a quote in its middle keeps it: `annotation.k="v"` is what people write.
     """
+    import csv  # only for a value of this kind
+
     if "\n" in text or "\r" in text:
         raise UsageError(f"{what}: a line break in {text!r}")
     try:
@@ -107,6 +107,8 @@ def parse_ulimit(text: str, what: str = "--ulimit") -> tuple[str, int, int]:
 
 def parse_add_host(text: str, what: str = "--add-host") -> tuple[str, str]:
     """(name, address) of `name:10.0.0.1`, `name=10.0.0.1`, `name:[::1]`."""
+    import ipaddress  # only for a value of this kind
+
     match = re.match(r"([^:=]+)[:=](.+)\Z", text)
     if not match:
         raise UsageError(f'{what}: "{text}" is not NAME:ADDRESS', hint='write it like "mirror:10.0.0.1"')

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from slimstage.errors import ContextError, RegistryError, SandboxError
 from slimstage.tree.paths import DIRECTORY, open_real
 from slimstage.values import dataclass
+
+if TYPE_CHECKING:
+    import subprocess
 
 PROTOCOLS = ("https", "http", "ssh", "git")
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
@@ -84,6 +85,9 @@ def fetch_git(
     it, must begin with. keeps_git_dir: `.git` stays, without credentials; not with a subdirectory.
     Raises ContextError (refused, not found, other commit), RegistryError (network), SandboxError (no git program).
     """
+    import shutil  # only when a repository is fetched
+    import tempfile
+
     _refuse_options(remote, ref, checksum)
     if subdir and ".." in subdir.split("/"):
         raise ContextError(f'the subdirectory "{subdir}" leads out of the repository', code="git-subdir-escape")
@@ -147,6 +151,8 @@ class _Git:
         return done.stdout.decode(errors="replace").strip()
 
     def _try(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        import subprocess  # only when a repository is fetched
+
         return subprocess.run(
             [self._program, *arguments],
             cwd=self.tree,
@@ -194,6 +200,8 @@ class _Git:
 
     def keep_directory(self) -> None:
         """Leaves `.git` as a clone has it, and nothing in it that says who fetched."""
+        import shutil  # only when a repository is fetched
+
         self.run("remote", "add", "origin", "--", self._remote)
         for name in ("FETCH_HEAD", "logs"):
             path = os.path.join(self.tree, ".git", name)
@@ -235,6 +243,8 @@ def _without_credentials(remote: str) -> tuple[str, tuple[str, ...]]:
 
 def _move(tree: str, subdir: str | None, place: str, keeps_git_dir: bool) -> None:
     """Puts the wanted files at `place`: nothing on the way to a subdirectory may be a symlink."""
+    import shutil  # only when a repository is fetched
+
     if not keeps_git_dir or subdir:
         shutil.rmtree(os.path.join(tree, ".git"))
     path = "/".join(part for part in (subdir or "").split("/") if part not in ("", "."))

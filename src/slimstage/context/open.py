@@ -8,18 +8,14 @@ Source: dockerfile.md §1.1 ("Dockerfile lookup") and §1.17; Docker's `build` r
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Protocol
 
-from slimstage.context.archive import is_archive, unpack_context
 from slimstage.context.git import fetch_git, git_parts
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher, read_ignore_file
-from slimstage.context.remote import fetch_url, shown_url
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import ContextError, UsageError
 from slimstage.values import dataclass
@@ -83,11 +79,15 @@ def _open(request: ContextRequest, name: str, stdin: Callable[[], BinaryIO], cle
         fetch_git(git.remote, place, ref=git.ref, subdir=git.subdir)
         return _with_dockerfile(_directory(place, name, cleanup), request, stdin, is_local=False)
     if value.startswith(("http://", "https://")):
+        from slimstage.context.remote import fetch_url, shown_url  # HTTP is loaded when it is needed
+
         work = _temporary(cleanup)
         path = os.path.join(work, fetch_url(value, work))
         with open(path, "rb") as file:
             return _of_stream(file, request, name, shown_url(value), cleanup)
     if os.path.isfile(value):
+        from slimstage.context.archive import is_archive  # only for a context that is no directory
+
         with open(value, "rb") as file:
             if is_archive(file):
                 file.seek(0)
@@ -97,6 +97,8 @@ def _open(request: ContextRequest, name: str, stdin: Callable[[], BinaryIO], cle
 
 def _of_stream(stream: BinaryIO, request: ContextRequest, name: str, shown: str, cleanup: ExitStack) -> OpenedContext:
     """A tar with the context in it, or the text of a Dockerfile and no files."""
+    from slimstage.context.archive import unpack_context  # only for a context that is no directory
+
     place = os.path.join(_temporary(cleanup), "context")
     os.mkdir(place, 0o755)
     text = unpack_context(stream, place, shown)
@@ -116,6 +118,9 @@ def _directory(path: str, name: str, cleanup: ExitStack) -> LocalContext:
 
 
 def _temporary(cleanup: ExitStack) -> str:
+    import shutil  # only for a context that is no directory
+    import tempfile
+
     path = tempfile.mkdtemp(prefix="slimstage-context-")
     cleanup.callback(shutil.rmtree, path, ignore_errors=True)
     return path

@@ -89,7 +89,11 @@ class RegistryClient:
         response = self._send(url, headers, authorization)
         if response.status == 401 and response.origin == endpoint.origin:
             # A 401 from where a redirect led is not answered: the login is for this endpoint alone.
-            answer = self._authorizer.answer(endpoint, name, scope, response, authorization)
+            try:
+                answer = self._authorizer.answer(endpoint, name, scope, response, authorization)
+            except BaseException:
+                response.close()
+                raise
             if answer is not None:
                 response.drop()
                 response = self._send(url, headers, answer)

@@ -213,14 +213,16 @@ class Puller:
     def _not_found(self, reference: Reference, shown: str, error: HttpError) -> PlanError:
         name = Reference(reference.registry, reference.repository).familiar()
         notes = error.diagnostics[0].notes
-        if reference.digest is not None or "NAME_UNKNOWN" in error.codes:
-            what = f'"{shown}" is not' if reference.digest else f'there is no repository "{name}"'
-            place = f" in {reference.registry}" if reference.digest is None else f" at {reference.registry}"
-            return PlanError(what + place, code="base-not-found", notes=notes)
-        try:
-            tags = self.tags(reference)
-        except RegistryError:
-            return PlanError(f'there is no "{shown}" in {reference.registry}', code="base-not-found", notes=notes)
+        tags: list[str] | None = None
+        if reference.digest is None and "NAME_UNKNOWN" not in error.codes:
+            try:
+                tags = self.tags(reference)
+            except RegistryError as cause:
+                if cause.status != 404:  # it does not list tags: all that is known is that this one is not there
+                    tags = []
+        if tags is None:
+            what = f'image "{shown}"' if reference.digest else f'repository "{name}"'
+            return PlanError(f"there is no {what} in {reference.registry}", code="base-not-found", notes=notes)
         close = near(reference.tag or "", tags)
         there = ", ".join(tags[:_SHOWN_TAGS]) + (", …" if len(tags) > _SHOWN_TAGS else "")
         return PlanError(

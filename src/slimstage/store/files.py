@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -51,7 +50,7 @@ def guarded(doing: str) -> Iterator[None]:
 
 def random_name(prefix: str = "") -> str:
     """A name that nobody can guess: 32 hex digits behind the prefix."""
-    return prefix + secrets.token_hex(16)
+    return prefix + os.urandom(16).hex()
 
 
 def make_private(path: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +76,7 @@ class Fixture:
             on_done=lambda step, _: None,
         )  # fmt: skip
 
-    def digests(self, step: AnyStep) -> Future[list[Any]]:
+    def digests(self, step: AnyStep) -> list[Any]:
         raise AssertionError("nothing here reads a context")
 
     def work(self, task: StepTask) -> StepOutcome:
