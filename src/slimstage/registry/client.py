@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from slimstage.errors import FormatError, RegistryError
@@ -20,6 +19,7 @@ from slimstage.registry.faults import LIMIT_BYTES, HttpError, Secrets, http_erro
 from slimstage.registry.hosts import Endpoint, read_hosts
 from slimstage.registry.retry import Pauses
 from slimstage.registry.transport import Response, Transport
+from slimstage.values import dataclass
 
 T = TypeVar("T")
 
