@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -23,6 +22,7 @@ from slimstage.registry.credentials import Credential, CredentialSource
 from slimstage.registry.faults import LIMIT_BYTES, Secrets, http_error
 from slimstage.registry.hosts import Endpoint, Origin, origin_of, shown_url
 from slimstage.registry.transport import Response, Transport
+from slimstage.values import dataclass, field
 
 _CLIENT = "slimstage"
 _SHORTEST_LIFE_S = 60.0
