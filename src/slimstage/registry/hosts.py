@@ -9,11 +9,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from slimstage.errors import RegistryError, UsageError
 from slimstage.oci.reference import DEFAULT_REGISTRY
+from slimstage.values import dataclass, field
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DOCKER_SERVER = "registry-1.docker.io"
