@@ -14,13 +14,13 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from slimstage.errors import RegistryError
 from slimstage.oci.reference import DEFAULT_REGISTRY
 from slimstage.registry.faults import Secrets
 from slimstage.store.files import read_small
+from slimstage.values import dataclass, field
 
 _DOCKER_KEY = "https://index.docker.io/v1/"
 _DOCKER_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
