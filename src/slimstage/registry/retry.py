@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 from slimstage.errors import Interrupted, RegistryError
 from slimstage.registry.faults import HttpError
+from slimstage.values import dataclass
 
 T = TypeVar("T")
 
