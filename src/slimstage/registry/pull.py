@@ -10,7 +10,6 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from slimstage.diagnostics import near
 from slimstage.digest import Digest, digest_bytes, parse_digest
@@ -37,6 +36,7 @@ from slimstage.registry.faults import HttpError
 from slimstage.registry.hosts import Endpoint
 from slimstage.registry.paging import read_tags
 from slimstage.store.blobs import Blobs
+from slimstage.values import dataclass, field
 
 ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
 
