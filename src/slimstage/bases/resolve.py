@@ -126,9 +126,9 @@ class Bases:
         """The error with what a user can do: a near name, or another kind of base."""
         shown = parsed.familiar()
         names = [familiar(name) for name in self._store.images.names()]
-        other = f'or make it from Debian packages: --build-context "{shown}=debian://bookworm?include=…"'
+        other = f'make it from Debian packages: --build-context "{shown}=debian://bookworm?include=…"'
         close = near(shown, names)
-        hint = f'did you mean "{close}"? {other}' if close else other
+        hint = f'did you mean "{close}"? or {other}' if close else other
         notes = (*error.diagnostics[0].notes,)
         if isinstance(error, RegistryError):
             return RegistryError(
