@@ -121,7 +121,8 @@ class _Engine:
         for message in graph.warnings:
             self._warn("plan", message)
         try:
-            self.scheduler.probe()
+            with self._store.session.steady():
+                self.scheduler.probe()
             wanted = [stage.last for stage in graph.stages if request.keeps_all_stages and stage.last]
             progress = self.scheduler.run([*wanted, *([target.last] if target.last else [])], self._cancel)
             image, outputs = self._outputs(progress)

@@ -7,6 +7,7 @@ share; domain names, IPv4 and bracketed IPv6 with port; `docker.io` and `library
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError
@@ -56,6 +57,7 @@ class Reference:
         return str(self).replace(self.repository_name, name, 1)
 
 
+@lru_cache(maxsize=1024)  # planning asks for the same few names again and again
 def parse_reference(text: str) -> Reference:
     """The reference that `text` names, normalised. Raises FormatError (`bad-reference`) with what is wrong with it.
 

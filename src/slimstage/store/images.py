@@ -63,6 +63,8 @@ class Images:
         """
         full = [_full_name(name) for name in dict.fromkeys((*image.names, *names))]
         row = (image.id, image.manifest, _platform_to(image.platform), _layers_to(image.layers), image.created_s)
+        if self._has(row, full):
+            return  # built again from the cache: a transaction would cost three syncs of the disk
         with self._database.transaction() as connection:
             connection.execute(
                 f"INSERT INTO images ({_COLUMNS}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
@@ -72,6 +74,13 @@ class Images:
             connection.executemany(
                 "INSERT OR REPLACE INTO names (name, image) VALUES (?, ?)", [(name, image.id) for name in full]
             )
+
+    def _has(self, row: tuple[Any, ...], names: Sequence[str]) -> bool:
+        found = self._database.query(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (row[0],))
+        if not found or tuple(found[0][:4]) != row[:4]:
+            return False
+        known = {name for (name,) in self._database.query("SELECT name FROM names WHERE image = ?", (row[0],))}
+        return known.issuperset(names)
 
     def find(self, reference: str) -> StoredImage | None:
         """By name (`:latest` and the default registry are implied), by `name@digest`, by ID or an unambiguous prefix of one.

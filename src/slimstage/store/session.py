@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 
 from slimstage.store.files import Lock, guarded, make_private, random_name, remove_tree, try_lock, wait_lock
 
@@ -30,6 +31,7 @@ class Session:
         self._leases = -1
         self._held: set[str] = set()
         self._pid = 0
+        self._steady = 0
 
     def directory(self) -> str:
         """The absolute path of this process' temporary directory. Raises StoreError."""
@@ -48,9 +50,21 @@ class Session:
         with self._lock, guarded("note what is in use"):
             self._begin()
             new = [thing for thing in things if thing not in self._held]
-            with wait_lock(self.collect_lock, is_shared=True):
+            with nullcontext() if self._steady else wait_lock(self.collect_lock, is_shared=True):
                 os.write(self._leases, "".join(f"{thing}\n" for thing in new).encode())
             self._held.update(new)
+
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Nothing is pruned by anyone until the `with` ends: for moments in which many things are held one by one."""
+        with wait_lock(self.collect_lock, is_shared=True):
+            with self._lock:
+                self._steady += 1
+            try:
+                yield
+            finally:
+                with self._lock:
+                    self._steady -= 1
 
     @property
     def collect_lock(self) -> str:
