@@ -64,7 +64,7 @@ class FakeRegistry:
 
     def add(self, image: MemoryImage, tag: str = "1") -> None:
         """Serves the image, in every repository."""
-        self.blobs.update(image.blobs)
+        self.blobs |= {str(digest): data for digest, data in image.blobs.items()}
         manifest = image.manifest()
         self.put_manifest(manifest.media_type, manifest.raw, tag)
 

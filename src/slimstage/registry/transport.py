@@ -264,31 +264,29 @@ def _failure(url: str, origin: Origin, cause: Exception) -> RegistryError:
     """What went wrong with a connection, in our words."""
     import urllib3
 
-    inner: BaseException = cause
-    if isinstance(inner, urllib3.exceptions.MaxRetryError):
-        inner = inner.reason or inner
     exceptions = urllib3.exceptions
-    if isinstance(inner, (exceptions.SSLError, ssl.SSLError)):
+    if isinstance(cause, (exceptions.SSLError, ssl.SSLError)):
         return RegistryError(
-            f"{origin}: TLS failed: {_tls_reason(inner)}",
+            f"{origin}: TLS failed: {_tls_reason(cause)}",
             code="tls",
             hint="set ca for the registry's own authority; SSL_CERT_FILE names the host's. Plain http is never tried "
             "instead: plain-http = true asks for it",
         )
-    if isinstance(inner, exceptions.NameResolutionError):
+    if isinstance(cause, exceptions.NameResolutionError):
         return RegistryError(
             f'{origin}: no address is known for "{origin.host}"', code="unknown-host", is_temporary=True
         )
-    if isinstance(inner, exceptions.ProxyError):
+    if isinstance(cause, exceptions.ProxyError):
         return RegistryError(f"{origin}: the proxy does not answer", code="unreachable", is_temporary=True)
-    if isinstance(inner, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
-        reason = "it does not answer" if isinstance(inner, exceptions.ConnectTimeoutError) else _reason(inner)
+    if isinstance(cause, (exceptions.NewConnectionError, exceptions.ConnectTimeoutError)):
+        is_refused = isinstance(cause, exceptions.NewConnectionError)
+        reason = _reason(cause) if is_refused else "it does not answer"
         return RegistryError(f"{origin}: cannot connect: {reason}", code="unreachable", is_temporary=True)
     hint = None
     if origin.scheme == "http" and origin.is_loopback:
         hint = f'if it speaks TLS, set plain-http = false under [registry."{origin.host}:{origin.port}"]'
     return RegistryError(
-        f"{shown_url(url)}: the connection was lost: {_reason(inner)}",
+        f"{shown_url(url)}: the connection was lost: {_reason(cause)}",
         code="connection-lost",
         is_temporary=True,
         hint=hint,
