@@ -32,6 +32,15 @@ class BaseResolved:
 
 
 @dataclass(frozen=True, slots=True)
+class BaseProgress:
+    """A base is being made, before any step runs: `name` as the user knows it, and what is going on, in a few words."""
+
+    at_s: float
+    name: str
+    doing: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepStarted:
     at_s: float
     step: str
@@ -132,6 +141,7 @@ class BuildFinished:
 Event: TypeAlias = (
     BuildStarted
     | BaseResolved
+    | BaseProgress
     | StepStarted
     | CacheHit
     | LogLine

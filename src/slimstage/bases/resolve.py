@@ -21,8 +21,8 @@ from slimstage.bases.files import FileBase, parse_file_base
 from slimstage.bases.unpack import LayerUnpacker
 from slimstage.diagnostics import near
 from slimstage.digest import Digest, digest_bytes
-from slimstage.errors import FormatError, PlanError, RegistryError
-from slimstage.events import Listener, LogLine, TransferProgress, ignore
+from slimstage.errors import FormatError, PlanError, RegistryError, SandboxError
+from slimstage.events import BaseProgress, Listener, TransferProgress, ignore
 from slimstage.oci.chain import chain_ids
 from slimstage.oci.config import ImageConfig, from_json, to_json
 from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER, Descriptor, Platform
@@ -37,6 +37,7 @@ from slimstage.store.store import Store
 from slimstage.values import replace
 
 if TYPE_CHECKING:
+    from slimstage.bases.debian import DebianSpec
     from slimstage.registry.pull import Puller
 
 _IMAGE_SCHEME = "docker-image://"
@@ -47,6 +48,7 @@ class Bases:
     """Resolves and fetches bases for one store; a `BaseResolver`. Safe for several threads.
 
     registries: `[registry."HOST:PORT"]` of the settings. listener: hears what long resolving does (mmdebstrap).
+    names: reference → what the user calls it, where a named context stands in for an image.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class Bases:
         registries: Mapping[str, Mapping[str, object]] | None = None,
         listener: Listener = ignore,
         clock: Callable[[], float] = time.monotonic,
+        names: Mapping[str, str] | None = None,
     ) -> None:
+        self._names = names or {}
         self._store, self._registries, self._listener, self._clock = store, dict(registries or {}), listener, clock
         self._unpacker = LayerUnpacker(store)
         self._lock = threading.Lock()
@@ -159,17 +163,33 @@ class Bases:
         with wait_lock(str(self._store.root / "locks" / key[:32])):
             stored = self._kept(key)
             if stored is None:
-                from slimstage.bases.debian import debian_config, make_system
+                from slimstage.bases.debian import debian_config
 
-                self._say(f"{reference}: making the base system")
-                layer, size = self._unpacker.add(
-                    lambda take: make_system(spec, platform, take, lambda line: self._say(f"{reference}: {line}")),
-                )
+                self._say(reference, "making the base system, once for this store")
+                layer, size = self._make(spec, platform, reference)
                 config = replace(debian_config(spec, platform), diff_ids=(layer.diff_id,))
                 stored = self._put(config, (layer,), f"localhost/debian/{spec.suite}:{spec.key[:12]}")
                 self._store.records.put(Record(key, stored.id, None, created_s=time.time()))
-                self._say(f"{reference}: made, {size / 1e6:.0f} MB")
+                self._say(reference, f"made, {size / 1e6:.0f} MB")
         return self._from_store(reference, stored)
+
+    def _make(self, spec: DebianSpec, platform: Platform, reference: str) -> tuple[ImageLayer, int]:
+        """In memory where there is enough; what does not fit there is made again on the disk."""
+        from slimstage.bases.mmdebstrap import NO_ROOM, make_system, spare_memory
+
+        def make(memory_bytes: int) -> tuple[ImageLayer, int]:
+            return self._unpacker.add(
+                lambda take: make_system(spec, platform, take, lambda doing: self._say(reference, doing), memory_bytes)
+            )
+
+        memory_bytes = spare_memory()
+        try:
+            return make(memory_bytes)
+        except SandboxError as error:
+            if error.code != NO_ROOM or not memory_bytes:
+                raise
+        self._say(reference, "it does not fit into memory: once more, on the disk")
+        return make(0)
 
     def _kept(self, key: str) -> StoredImage | None:
         record = self._store.records.get(key)
@@ -246,8 +266,9 @@ class Bases:
 
         yield pull
 
-    def _say(self, text: str) -> None:
-        self._listener(LogLine(self._clock(), "", 2, text))
+    def _say(self, reference: str, doing: str) -> None:
+        name = self._names.get(reference) or reference.partition("?")[0]
+        self._listener(BaseProgress(self._clock(), name, doing))
 
 
 def _config_size(store: Store, base: Base) -> int:

@@ -70,8 +70,9 @@ def prepare(
         network=request.network,
         entitlements=request.entitlements,
     )
-    bases = Bases(store, request.registries, listener, clock)
-    provider = _Provider(bases, request, listener, clock)
+    names = {value: name for name, value in request.named_contexts.items()}
+    bases = Bases(store, request.registries, listener, clock, names)
+    provider = _Provider(bases, request, listener, clock, names)
     provider.resolve_all(bases_needed(dockerfile, planned))
     graph = lower(dockerfile, planned, provider)
     if request.source_date_epoch_s is None and graph.source_date_epoch_s is not None:
@@ -95,8 +96,14 @@ class _Provider:
     """Serves planning with base images, each resolved once."""
 
     def __init__(
-        self, bases: BaseResolver, request: BuildRequest, listener: Listener, clock: Callable[[], float]
+        self,
+        bases: BaseResolver,
+        request: BuildRequest,
+        listener: Listener,
+        clock: Callable[[], float],
+        names: Mapping[str, str],
     ) -> None:
+        self._names = names
         self._bases, self._request, self._emit, self._clock = bases, request, listener, clock
         self._known: dict[tuple[str, str], Base | SlimstageError] = {}
 
@@ -130,7 +137,7 @@ class _Provider:
             base = self._bases.resolve(reference, platform, pull=self._request.pulls)
         except SlimstageError as error:
             return error
-        self._emit(BaseResolved(self._clock(), "", reference, base.manifest))
+        self._emit(BaseResolved(self._clock(), "", self._names.get(reference, reference), base.manifest))
         return base
 
 

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import familiar
-from slimstage.values import dataclass
+from slimstage.values import dataclass, field
 
 SCRATCH = "scratch"
 _IMAGES = ("docker-image://", "oci-layout://", "docker-archive:", "oci-archive:", "debian://")
@@ -31,6 +31,12 @@ class ImageSource:
     """An image: its name, or the value of a named context that is one."""
 
     reference: str
+    name: str = field(default="", compare=False)
+    """What the Dockerfile calls it, where a named context gives the reference."""
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,8 @@ class NamedContexts:
         for key in (f"{plain}::{platform}", plain):
             if key in self._names:
                 given = self._names[key]
-                return classify(given, self._values[given])
+                found = classify(given, self._values[given])
+                return ImageSource(found.reference, name) if isinstance(found, ImageSource) else found
         return None
 
     def names(self) -> Iterable[str]:

@@ -148,7 +148,7 @@ class _Lowering:
         elif isinstance(source, ImageSource):
             image = self._image(source.reference, platform, from_.span)
             base = f"s{index}.0"
-            self._steps[base] = self._base_step(base, index, image, source.reference, platform, from_.span)
+            self._steps[base] = self._base_step(base, index, image, source, platform, from_.span)
             state.config = ConfigDraft.of(image.config)
             base_history, base_layers = image.config.history, image.layers
         elif isinstance(source, LocalSource):
@@ -211,14 +211,14 @@ class _Lowering:
             if isinstance(source, ImageSource):
                 platform = self._request.target_platform
                 image = self._image(source.reference, platform, span)
-                self._steps[step_id] = self._base_step(step_id, stage, image, source.reference, platform, span)
+                self._steps[step_id] = self._base_step(step_id, stage, image, source, platform, span)
             else:
                 self._steps[step_id] = empty_tree(step_id, stage, span)
             self._extra[source] = step_id
         return FromStep(self._extra[source])
 
     def _base_step(
-        self, step_id: StepId, stage: int, image: ResolvedImage, reference: str, platform: Platform, span: Span
+        self, step_id: StepId, stage: int, image: ResolvedImage, source: ImageSource, platform: Platform, span: Span
     ) -> BaseStep:
         return BaseStep(
             id=step_id,
@@ -226,8 +226,8 @@ class _Lowering:
             parent=None,
             line=span.line,
             end_line=span.line,
-            title=history.title(f"FROM {reference}"),
-            reference=reference,
+            title=history.title(f"FROM {source.shown}"),
+            reference=source.reference,
             digest=image.digest,
             platform=str(platform),
         )

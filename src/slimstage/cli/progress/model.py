@@ -6,6 +6,7 @@ from collections import deque
 from typing import Literal, TypeAlias
 
 from slimstage.events import (
+    BaseProgress,
     BaseResolved,
     BuildFinished,
     BuildStarted,
@@ -76,6 +77,8 @@ class BuildView:
         self.outputs: list[OutputWritten] = []
         self.transfers: dict[str, TransferProgress] = {}
         """Long work that belongs to no step: reading the context, writing an output."""
+        self.bases: dict[str, str] = {}
+        """Bases that are being made, with what is going on."""
         self.is_finished = False
         self._steps: dict[str, StepView] = {}
 
@@ -91,6 +94,7 @@ class BuildView:
         match event:
             case BuildStarted():
                 self.target, self.step_count = event.target, event.step_count
+                self.bases.clear()
                 for name in event.stages:
                     self.stages.setdefault(name, StageView(name))
             case StepStarted():
@@ -118,8 +122,10 @@ class BuildView:
                 self.outputs.append(event)
             case BuildFinished():
                 self.is_finished = True
+            case BaseProgress():
+                self.bases[event.name] = event.doing
             case BaseResolved():
-                pass
+                self.bases.pop(event.name, None)
 
     def _begin(self, event: StepStarted | CacheHit, status: Status) -> StepView:
         stage = self.stages.setdefault(event.stage, StageView(event.stage))

@@ -14,6 +14,7 @@ from slimstage.cli.terminal import Paint
 from slimstage.cli.units import size_text
 from slimstage.diagnostics import shown
 from slimstage.events import (
+    BaseProgress,
     BaseResolved,
     CacheHit,
     Event,
@@ -76,6 +77,8 @@ class PlainProgress:
                 digest = f" {event.digest}" if event.digest else ""
                 stage = f"[{shown(event.stage)}] " if event.stage else ""
                 return [f"{stage}base {shown(event.name)}{digest}"]
+            case BaseProgress():
+                return [f"{shown(event.name)}: {shown(event.doing)}"]
             case Warned():
                 place = f" (line {event.line})" if event.line else ""
                 return [f"{self._paint('warning:', 'yellow')} {event.code}: {shown(event.message)}{place}"]

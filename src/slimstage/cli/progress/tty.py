@@ -73,6 +73,7 @@ def picture(view: BuildView, now_s: float, width: int, height: int) -> Group:
             lines.append(grid)
         else:
             lines += panels
+    lines += [_one_line(f" ● {name}  {doing}", "dim") for name, doing in view.bases.items() if not view.is_finished]
     lines += [
         _one_line(f"  {what}  {_bytes(transfer.done_bytes, transfer.total_bytes)}", "dim")
         for what, transfer in view.transfers.items()
