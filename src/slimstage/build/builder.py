@@ -21,7 +21,7 @@ from slimstage.build.outputs import Outputs
 from slimstage.build.packing import Packer
 from slimstage.build.preparation import prepare
 from slimstage.build.request import BuildRequest, BuildResult, OutputResult, OutputSpec, WarningResult
-from slimstage.build.results import layer_results, stage_results, step_results
+from slimstage.build.results import layer_results, stage_results, stayed_behind, step_results
 from slimstage.build.run import key_values
 from slimstage.build.running import RunSteps
 from slimstage.build.sandboxes import SandboxOnce
@@ -170,6 +170,7 @@ class _Engine:
             steps=step_results(graph, outcomes, self._sizes),
             warnings=tuple(self._warnings),
             outputs=outputs,
+            stayed_behind=stayed_behind(graph, outcomes, bases, self._sizes),
         )
 
     # What the scheduler asks and tells ------------------------------------------------------------------------

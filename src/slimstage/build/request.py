@@ -116,6 +116,15 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True)
+class StayedBehind:
+    """What the stages that the image does not stand on hold and did not hand on to it, their own bases included."""
+
+    size_bytes: int = 0
+    stages: tuple[str, ...] = ()
+    """Names of the stages that it stayed behind in, in file order."""
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     stage: str
     line: int
@@ -157,3 +166,4 @@ class BuildResult:
     steps: tuple[StepResult, ...]
     warnings: tuple[WarningResult, ...]
     outputs: tuple[OutputResult, ...]
+    stayed_behind: StayedBehind = field(default_factory=StayedBehind)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from slimstage.build.executor import StepOutcome
-from slimstage.build.request import LayerResult, StageCopy, StageResult, StepResult
+from slimstage.build.request import LayerResult, StageCopy, StageResult, StayedBehind, StepResult
 from slimstage.digest import Digest
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Descriptor
@@ -67,14 +67,61 @@ def _tree_bytes(
     base_bytes: Mapping[StepId, int],
     sizes: Mapping[StepId, int],
 ) -> int:
-    total = 0
+    return sum(
+        base_bytes.get(each, 0) if isinstance(graph.steps[each], BaseStep) else _own_bytes(each, outcomes, sizes)
+        for each in _below(graph, step)
+    )
+
+
+def stayed_behind(
+    graph: Graph,
+    outcomes: Mapping[StepId, StepOutcome],
+    base_bytes: Mapping[StepId, int],
+    sizes: Mapping[StepId, int],
+) -> StayedBehind:
+    """Every layer counts once: one that several stages stand on, and one that the image has as well, which is not behind.
+
+    What COPY --from took into the image's own stages is taken off.
+    """
+    image = set(_below(graph, graph.stage(graph.target).last))
+    shared = {_layer(graph, step) for step in image}
+    behind: dict[str, int] = {}
+    names = []
+    left: set[StepId] = set()
+    for stage in graph.stages:
+        steps = [step for step in _below(graph, stage.last) if _layer(graph, step) not in shared]
+        left.update(steps)
+        held = {
+            _layer(graph, step): base_bytes.get(step, 0)
+            if isinstance(graph.steps[step], BaseStep)
+            else _own_bytes(step, outcomes, sizes)
+            for step in steps
+        }
+        if sum(held.values()):
+            names.append(stage.name)
+        behind |= held
+    taken = sum(
+        _own_bytes(each, outcomes, sizes)
+        for each in image
+        if isinstance(step := graph.steps[each], CopyStep)
+        and isinstance(step.source, FromStep)
+        and step.source.step in left
+    )
+    total = max(0, sum(behind.values()) - taken)
+    return StayedBehind(total, tuple(names) if total else ())
+
+
+def _below(graph: Graph, step: StepId | None) -> Iterator[StepId]:
+    """The step and those that it stands on, base last."""
     while step is not None:
-        if isinstance(graph.steps[step], BaseStep):
-            total += base_bytes.get(step, 0)
-        else:
-            total += _own_bytes(step, outcomes, sizes)
+        yield step
         step = graph.steps[step].parent
-    return total
+
+
+def _layer(graph: Graph, step: StepId) -> str:
+    """The same for two steps that hold the same layers: two stages from one base image."""
+    found = graph.steps[step]
+    return found.digest if isinstance(found, BaseStep) else step
 
 
 def _own_bytes(step: StepId, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimstage.build.request import BuildResult, StageCopy, StageResult
+from slimstage.build.request import BuildResult, StageCopy
 from slimstage.cli.show import table
 from slimstage.cli.terminal import Paint
 from slimstage.cli.units import duration_text, short_digest, size_text
@@ -10,6 +10,7 @@ from slimstage.diagnostics import shown
 from slimstage.oci.reference import familiar
 
 _MOST_PATHS = 3
+_MOST_NAMES = 4
 
 
 def summary_text(result: BuildResult, paint: Paint) -> str:
@@ -43,7 +44,7 @@ def _copy_text(copy: StageCopy) -> str:
 
 
 def image_line(result: BuildResult) -> str:
-    """`iris:latest is 182 MB in 4 layers (sha256:…); 1.2 GB stayed behind in 2 earlier stages; 12.3s`."""
+    """`iris:latest is 182 MB in 4 layers (sha256:…); 1.2 GB stayed behind in train and test; 12.3s`."""
     names = ", ".join(familiar(tag) for tag in result.tags)
     image = short_digest(result.image_id)
     head = f"{shown(names)} ({image})" if names else f"image {image}"
@@ -51,54 +52,17 @@ def image_line(result: BuildResult) -> str:
     sizes = f"{size_text(result.size_bytes, ' ')} in {count} {'layer' if count == 1 else 'layers'}"
     if result.compressed_bytes is not None:
         sizes += f", {size_text(result.compressed_bytes, ' ')} compressed"
-    behind, stages = stayed_behind(result)
-    left = ""
-    if behind > 0:
-        left = f"; {size_text(behind, ' ')} stayed behind in {stages} earlier {'stage' if stages == 1 else 'stages'}"
+    behind = result.stayed_behind
+    left = (
+        f"; {size_text(behind.size_bytes, ' ')} stayed behind in {_stages_text(behind.stages)}" if behind.stages else ""
+    )
     return f"{head} is {sizes}{left}; {duration_text(result.duration_s)}"
 
 
-def stayed_behind(result: BuildResult) -> tuple[int, int]:
-    """(bytes, stages): what the stages that the image does not stand on made for themselves and did not hand on.
-
-    A stage's own bytes are those of its steps' layers; its base, which the image may share, is not counted.
-    """
-    steps: dict[str, int] = {}
-    for step in result.steps:
-        if not step.instruction.upper().startswith("FROM "):
-            steps[step.stage] = steps.get(step.stage, 0) + step.layer_bytes
-    target = _target(result)
-    standing_on = _ancestors(result, target)
-    taken = sum(copy.size_bytes for stage in result.stages if stage.name in standing_on for copy in stage.copied_from
-                if copy.source in steps and copy.source not in standing_on)  # fmt: skip
-    others = [stage for stage in result.stages if stage.status != "skipped" and stage.name not in standing_on]
-    own = sum(steps.get(stage.name, 0) for stage in others)
-    return max(0, own - taken), sum(steps.get(stage.name, 0) > 0 for stage in others)
-
-
-def _target(result: BuildResult) -> StageResult | None:
-    """The stage that became the image: the last one that was not skipped, stages being in file order."""
-    return next((stage for stage in reversed(result.stages) if stage.status != "skipped"), None)
-
-
-def _ancestors(result: BuildResult, target: StageResult | None) -> set[str]:
-    """The target and the stages below it (FROM one another)."""
-    if target is None:
-        return set()
-    by_name = {stage.name.lower(): stage for stage in result.stages}
-    bases = {
-        step.stage: step.instruction.split()[1:]
-        for step in result.steps
-        if step.instruction.upper().startswith("FROM ")
-    }
-    found, current = {target.name}, target.name
-    while True:
-        words = [word for word in bases.get(current, []) if not word.startswith("--")]
-        below = by_name.get(words[0].lower()) if words else None
-        if below is None or below.name in found:
-            return found
-        found.add(below.name)
-        current = below.name
+def _stages_text(names: tuple[str, ...]) -> str:
+    if len(names) > _MOST_NAMES:
+        return f"{len(names)} earlier stages"
+    return shown(" and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names))
 
 
 def _outputs(result: BuildResult) -> list[str]:

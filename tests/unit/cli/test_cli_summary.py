@@ -13,15 +13,17 @@ from slimstage.build.request import (
     OutputResult,
     StageCopy,
     StageResult,
+    StayedBehind,
     StepResult,
     WarningResult,
 )
 from slimstage.cli.build_files import check_writable, write_image_id, write_metadata
 from slimstage.cli.show import plain, table
-from slimstage.cli.summary import explain_text, image_line, stayed_behind, summary_text
+from slimstage.cli.summary import explain_text, image_line, summary_text
 from slimstage.cli.terminal import Paint, has_colour
 from slimstage.cli.units import age_text, duration_text, short_digest, size_text, time_text
 from slimstage.errors import UsageError
+from slimstage.values import replace
 
 ID = "sha256:" + "ab" * 32
 
@@ -57,17 +59,29 @@ RESULT = BuildResult(
     ),
     warnings=(WarningResult("x", "y"),),
     outputs=(OutputResult("image", None, None), OutputResult("oci", "x.tar", ID)),
+    stayed_behind=StayedBehind(988_000_000, ("train",)),
 )
 
 
-def test_what_stayed_behind_is_what_other_stages_made_and_did_not_hand_on() -> None:
-    assert stayed_behind(RESULT) == (988_000_000, 1)
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("a", "b"), "5 MB stayed behind in a and b;"),
+        (("a", "b", "c"), "5 MB stayed behind in a, b and c;"),
+        (("a", "b", "c", "d", "e"), "5 MB stayed behind in 5 earlier stages;"),
+    ],
+)
+def test_stages_that_something_stayed_behind_in_are_named_or_counted(names: tuple[str, ...], said: str) -> None:
+    assert said in image_line(replace(RESULT, stayed_behind=StayedBehind(5_000_000, names)))
+
+
+def test_an_image_of_one_stage_leaves_nothing_behind() -> None:
+    assert "behind" not in image_line(replace(RESULT, stayed_behind=StayedBehind()))
 
 
 def test_the_image_line_says_size_layers_and_what_stayed_behind() -> None:
     assert image_line(RESULT) == (
-        "iris, localhost:5000/iris:1 (abababababab) is 182 MB in 1 layer; "
-        "988 MB stayed behind in 1 earlier stage; 12.3s"
+        "iris, localhost:5000/iris:1 (abababababab) is 182 MB in 1 layer; 988 MB stayed behind in train; 12.3s"
     )
 
 
@@ -94,7 +108,7 @@ def test_json_has_the_fields_of_the_result_by_name() -> None:
     document = json.loads(json.dumps(plain(RESULT)))
     assert list(document) == [
         "image_id", "manifest_digest", "tags", "platform", "size_bytes", "compressed_bytes", "duration_s", "layers",
-        "stages", "steps", "warnings", "outputs",
+        "stages", "steps", "warnings", "outputs", "stayed_behind",
     ]  # fmt: skip
     assert document["stages"][0]["status"] == "cached"
     assert document["compressed_bytes"] is None
