@@ -26,19 +26,25 @@ storage:
   delete: {{enabled: true}}
 http:
   addr: 127.0.0.1:{port}
-{proxy}
+{more}
 """
 
 
 @contextmanager
-def running_registry(directory: Path, *, mirror_of: str | None = None) -> Iterator[str]:
-    """`127.0.0.1:PORT` of a registry that lives as long as the context; `mirror_of`: a URL that it is a cache of."""
+def running_registry(directory: Path, *, mirror_of: str | None = None, htpasswd: str | None = None) -> Iterator[str]:
+    """`127.0.0.1:PORT` of a registry that lives as long as the context.
+
+    mirror_of: a URL that it is a cache of. htpasswd: the users (bcrypt) that may enter; None: everybody may.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    proxy = f"proxy: {{remoteurl: {mirror_of}}}" if mirror_of else ""
-    (directory / "config.yml").write_text(_CONFIG.format(storage=directory / "data", port=port, proxy=proxy))
+    more = f"proxy: {{remoteurl: {mirror_of}}}" if mirror_of else ""
+    if htpasswd is not None:
+        (directory / "htpasswd").write_text(htpasswd)
+        more += f"\nauth: {{htpasswd: {{realm: tests, path: {directory / 'htpasswd'}}}}}\n"
+    (directory / "config.yml").write_text(_CONFIG.format(storage=directory / "data", port=port, more=more))
     with open(directory / "log", "wb") as log:
         process = subprocess.Popen(
             ["docker-registry", "serve", str(directory / "config.yml")],
@@ -67,6 +73,11 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         try:
             with opener.open(url, timeout=5):
                 return
+        except urllib.error.HTTPError as answer:
+            answer.close()
+            if answer.code != 401:  # it listens, and wants a login
+                raise
+            return
         except (urllib.error.URLError, ConnectionError):
             time.sleep(0.025)  # until it listens
     raise AssertionError(f"docker-registry does not answer: {log.read_text()}")
