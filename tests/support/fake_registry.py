@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from support.images import MemoryImage
-
 from slimstage.digest import digest_bytes
+from support.images import MemoryImage
 
 
 @dataclass

@@ -11,7 +11,6 @@ import binascii
 import json
 import os
 import re
-import subprocess
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -136,6 +135,8 @@ class CredentialSource:
                 code="bad-credential-helper",
                 hint='a name has letters, digits, ".", "_" and "-"; the program is docker-credential-NAME',
             )
+        import subprocess
+
         program = f"docker-credential-{helper}"
         server = _DOCKER_KEY if registry == DEFAULT_REGISTRY else registry
         try:

@@ -20,6 +20,7 @@ from slimstage.oci.descriptor import (
     DOCKER_CONFIG,
     DOCKER_INDEX,
     DOCKER_MANIFEST,
+    DOCKER_SCHEMA1,
     OCI_CONFIG,
     OCI_INDEX,
     OCI_MANIFEST,
@@ -163,11 +164,13 @@ class Puller:
                 raise self._not_found(reference, shown, error) from error
             raise
         data = answer.body
-        if reference.digest is not None:
-            _check(data, reference.digest, f'the manifest of "{shown}"', answer.endpoint)
-        self._check_said(answer, shown)
-        digest = reference.digest or digest_bytes(data)
-        return Descriptor((answer.content_type or "").partition(";")[0].strip().lower(), digest, len(data)), data
+        media_type = (answer.content_type or "").partition(";")[0].strip().lower()
+        if not media_type.startswith(DOCKER_SCHEMA1):
+            # A schema 1 manifest's digest leaves out its signatures; it is refused anyway, and for a better reason.
+            if reference.digest is not None:
+                _check(data, reference.digest, f'the manifest of "{shown}"', answer.endpoint)
+            self._check_said(answer, shown)
+        return Descriptor(media_type, reference.digest or digest_bytes(data), len(data)), data
 
     def _check_said(self, answer: Answer, shown: str) -> None:
         """Docker-Content-Digest is not needed; a registry that contradicts itself is not trusted either."""

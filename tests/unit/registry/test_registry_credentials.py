@@ -49,10 +49,8 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    home = Home(tmp_path)
-    monkeypatch.setenv("PATH", home.environ["PATH"])
-    return home
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
 
 
 def test_nothing_anywhere_is_no_credential(home: Home) -> None:

@@ -337,10 +337,23 @@ def test_no_image_for_the_platform_is_an_error_that_lists_what_there_is(registry
 def test_schema_1_is_refused_with_an_explanation(registry: FakeRegistry, puller: Puller, suffix: str) -> None:
     """Conformance: security/schema1."""
     body = b'{"schemaVersion": 1, "name": "a", "tag": "1", "fsLayers": [], "history": [], "signatures": []}'
-    registry.put_manifest("application/vnd.docker.distribution.manifest.v1" + suffix, body, "1")
-    with pytest.raises(FormatError, match="schema 1") as caught:
-        puller.resolve(name(registry), AMD64)
-    assert caught.value.code == "schema1"
+    media_type = "application/vnd.docker.distribution.manifest.v1" + suffix
+    said = "sha256:" + "1" * 64  # of the document without its signatures
+    answer = Answer(body=body, headers={"Content-Type": media_type, "Docker-Content-Digest": said})
+    registry.on("GET", "manifests/", answer)
+    for rest in ("a:1", f"a@{said}"):
+        with pytest.raises(FormatError, match="schema 1") as caught:
+            puller.resolve(name(registry, rest), AMD64)
+        assert caught.value.code == "schema1"
+
+
+def test_a_media_type_of_schema_1_over_a_good_manifest_is_refused_too(registry: FakeRegistry, puller: Puller) -> None:
+    """Else it would be a way around the digest."""
+    media_type = "application/vnd.docker.distribution.manifest.v1+json"
+    registry.add(memory_image())
+    registry.on("GET", "manifests/", Answer(body=memory_image().manifest().raw, headers={"Content-Type": media_type}))
+    reference = name(registry, "a@sha256:" + "1" * 64)
+    assert code_of(lambda: puller.resolve(reference, AMD64), FormatError) == "schema1"
 
 
 def test_an_artifact_is_not_taken_for_an_image(registry: FakeRegistry, puller: Puller) -> None:
