@@ -71,7 +71,7 @@ def prepare(
         entitlements=request.entitlements,
     )
     names = {value: name for name, value in request.named_contexts.items()}
-    bases = Bases(store, request.registries, listener, clock, names)
+    bases = Bases(store, request.registries, listener, clock, names=names)
     provider = _Provider(bases, request, listener, clock, names)
     provider.resolve_all(bases_needed(dockerfile, planned))
     graph = lower(dockerfile, planned, provider)
