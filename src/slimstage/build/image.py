@@ -181,7 +181,7 @@ class ImageMaker:
         from slimstage.tree.blocks import compress_tar  # only when a layer is packed another way
         from slimstage.tree.decompress import decompressed
 
-        with self._store.blobs.open(blob.digest) as stream, self._store.blobs.writer() as writer:
+        with self._store.blobs.open(blob.digest) as stream, self._store.blobs.writer(is_digested=True) as writer:
             made = compress_tar(
                 decompressed(stream),
                 compression=format.compression,

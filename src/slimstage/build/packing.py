@@ -102,7 +102,7 @@ class Packer:
             )
             result = PackedLayer(made.diff_id, made.size_bytes, None)
         else:
-            with self._store.blobs.writer() as writer:
+            with self._store.blobs.writer(is_digested=True) as writer:
                 made = pack_layer(
                     path,
                     compression=format.compression,

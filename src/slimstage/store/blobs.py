@@ -14,22 +14,27 @@ from typing import BinaryIO
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import BlobMissing, DigestMismatch, FormatError
-from slimstage.store.files import create_exclusive, guarded, make_private, open_regular
+from slimstage.store.files import create_exclusive, guarded, make_private, open_regular, start_writeback
 from slimstage.store.session import Session
 
 BLOCK_BYTES = 1 << 20
+WRITEBACK_BYTES = 32 << 20
+"""So much of a blob is handed to the disk at once while the rest is still being made: its sync is short then."""
 
 
 class BlobWriter:
-    """A blob that is being written; nothing is visible before `commit`. For one thread at a time."""
+    """A blob that is being written; nothing is visible before `commit`. For one thread at a time.
 
-    def __init__(self, blobs: Blobs, path: str) -> None:
-        self._blobs, self._path = blobs, path
+    is_digested: whoever writes digests the very same bytes, and says at `commit` what they are; not done twice then.
+    """
+
+    def __init__(self, blobs: Blobs, path: str, *, is_digested: bool = False) -> None:
+        self._blobs, self._path, self._is_digested = blobs, path, is_digested
         with guarded("begin a blob"):
             self._fd = create_exclusive(path)
         self._state = hashlib.sha256()
         self._other: hashlib._Hash | None = None
-        self._size = 0
+        self._size = self._handed = 0
 
     @property
     def size_bytes(self) -> int:
@@ -44,7 +49,8 @@ class BlobWriter:
 
     def write(self, data: bytes | memoryview) -> int:
         """Adds all of `data`; returns its length, as streams do. Raises StoreError when the disk is full."""
-        self._state.update(data)
+        if not self._is_digested:
+            self._state.update(data)
         if self._other is not None:
             self._other.update(data)
         view = memoryview(data)
@@ -52,6 +58,9 @@ class BlobWriter:
         with guarded("write a blob"):
             while view:
                 view = view[os.write(self._fd, view) :]
+        if self._size - self._handed >= WRITEBACK_BYTES:
+            start_writeback(self._fd, self._handed, self._size - self._handed)
+            self._handed = self._size
         return len(data)
 
     def commit(self, want: Digest | None = None, size: int | None = None) -> tuple[Digest, int]:
@@ -59,7 +68,12 @@ class BlobWriter:
         try:
             if size is not None and size != self._size:
                 raise DigestMismatch(f"{size} bytes", f"{self._size} bytes")
-            digest = Digest("sha256:" + self._state.hexdigest())
+            if self._is_digested:
+                if want is None or not want.startswith("sha256:"):
+                    raise ValueError("whoever digests while writing says the sha256 digest")
+                digest = want
+            else:
+                digest = Digest("sha256:" + self._state.hexdigest())
             if want is not None and want != digest:
                 algorithm = want.partition(":")[0]
                 other = f"{algorithm}:{self._other.hexdigest()}" if self._other is not None else digest
@@ -90,6 +104,11 @@ class Blobs:
 
     def __init__(self, directory: str, session: Session) -> None:
         self._directory, self._session = directory, session
+        self._fresh: set[Digest] = set()
+
+    def is_fresh(self, digest: Digest) -> bool:
+        """True when this very process wrote it: then its bytes need no second check on the way out."""
+        return digest in self._fresh
 
     def has(self, digest: Digest) -> bool:
         """True when it is here, and then it stays until this process ends."""
@@ -133,9 +152,9 @@ class Blobs:
             raise _missing(digest) from cause
 
     @contextmanager
-    def writer(self) -> Iterator[BlobWriter]:
-        """Aborts on leaving unless committed."""
-        writer = BlobWriter(self, self._session.temporary("blob-"))
+    def writer(self, *, is_digested: bool = False) -> Iterator[BlobWriter]:
+        """Aborts on leaving unless committed. is_digested: see BlobWriter."""
+        writer = BlobWriter(self, self._session.temporary("blob-"), is_digested=is_digested)
         try:
             yield writer
         finally:
@@ -190,6 +209,7 @@ class Blobs:
             except FileNotFoundError:
                 make_private(os.path.dirname(place))
                 os.rename(path, place)
+            self._fresh.add(digest)
             # The directory is not synced: a rename that a power cut takes back makes a blob missing, never wrong.
 
     def place(self, digest: Digest) -> str:

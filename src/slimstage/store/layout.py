@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.digest import Digest, parse_digest
-from slimstage.errors import BlobMissing, FormatError, StoreError, UsageError
+from slimstage.errors import BlobMissing, DigestMismatch, FormatError, StoreError, UsageError
 from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
 from slimstage.oci.descriptor import OCI_INDEX, Descriptor, Platform
 from slimstage.oci.document import LIMIT_BYTES as DOCUMENT_BYTES
@@ -31,7 +31,8 @@ from slimstage.store.files import (
     remove_tree,
     replace_file,
 )
-from slimstage.store.source import Export, checked, read_checked
+from slimstage.store.source import Export, StoreSource, checked, read_checked
+from slimstage.tree.copying import copy_data, write_all
 from slimstage.values import replace
 
 NAME = "io.containerd.image.name"
@@ -325,12 +326,15 @@ def _copy(image: Export, descriptor: Descriptor, place: str) -> None:
     temporary = os.path.join(os.path.dirname(place), random_name(".new-"))
     fd = create_exclusive(temporary)
     try:
-        with open(fd, "wb", buffering=0) as out, image.source.open_blob(descriptor.digest) as stream:
-            reader = checked(stream, descriptor)
-            while block := reader.read(BLOCK_BYTES):
-                view = memoryview(block)
-                while view:
-                    view = view[out.write(view) or 0 :]
+        with open(fd, "wb", buffering=0), image.source.open_blob(descriptor.digest) as stream:
+            if isinstance(image.source, StoreSource) and image.source.blobs.is_fresh(descriptor.digest):
+                size = copy_data(stream.fileno(), fd)
+                if size != descriptor.size:
+                    raise DigestMismatch(f"{descriptor.size} bytes", f"{size} bytes")
+            else:
+                reader = checked(stream, descriptor)
+                while block := reader.read(BLOCK_BYTES):
+                    write_all(fd, block)
             os.fchmod(fd, 0o644)
         os.rename(temporary, place)
     except BaseException:
