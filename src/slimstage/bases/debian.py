@@ -1,18 +1,20 @@
-"""`debian://SUITE?include=PKG,PKG&variant=minbase`: a base system made by mmdebstrap, once, and kept in the store.
+"""`debian://SUITE?include=PKG,PKG&variant=minbase`: what a base system made of Debian packages is asked to be. Pure.
 
-A machine that reaches a Debian mirror and no registry can build everything with it. The mirror is the one that this host's
-apt is set up for; nothing of it is in the image's config or history. Made like Debian's official slim images: no manuals,
-no documentation but copyright files.
+A machine that reaches a Debian mirror and no registry can build everything with it. The mirror is the one that this
+host's apt is set up for; nothing of it is in the image's config or history. Made like Debian's official slim images: no
+manuals, no documentation but copyright files, no package lists, and packages are not kept after they were installed.
 
 Parameters, each at most once unless said:
-    include      packages, with commas between them
+    include      packages, with commas between them; may be repeated
     variant      mmdebstrap's: minbase (default), buildd, important, standard, essential, apt, custom
     components   default main
+    arch         must be the platform's: for files that say what they were written for
+    link         TARGET:NAME, a link /usr/local/bin/NAME to the program TARGET; may be repeated
     env          NAME=VALUE of the config, may be repeated
     cmd          words of the config's Cmd, with commas; default bash, or python3 where that is included
 
-`mmdebstrap.py` makes the system. With python3 the image behaves as the python images do: there is a `python`, and pip
-installs for the whole system.
+With python3 the system behaves as the python images do: there is a `python`, and pip installs for the whole system
+(Debian marks its Python as managed by dpkg alone; in an image of one purpose nothing is protected by that).
 """
 
 from __future__ import annotations
@@ -36,28 +38,36 @@ EPOCH_S = 1_577_836_800
 _CREATED = "2020-01-01T00:00:00Z"
 
 VARIANTS = ("minbase", "buildd", "important", "standard", "essential", "apt", "custom")
-_PARAMETERS = ("include", "variant", "components", "env", "cmd")
+_PARAMETERS = ("include", "variant", "components", "arch", "link", "env", "cmd")
+_REPEATED = frozenset({"include", "link", "env"})
 _SUITE = re.compile(r"[a-z][a-z0-9.-]{1,40}\Z")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(/[a-z0-9.-]+)?(=[A-Za-z0-9.+:~-]+)?\Z")
+_COMPONENT = re.compile(r"[a-z][a-z0-9/-]*\Z")
+_LINK = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+-]*):([A-Za-z0-9][A-Za-z0-9._+-]*)\Z")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_ARCHITECTURES = {"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el"}
 
 
 @dataclass(frozen=True, slots=True)
 class DebianSpec:
-    """What a `debian://` reference asks for, in a canonical form: equal specs make equal systems."""
+    """What is asked for, in a canonical form: equal specs make equal systems."""
 
     suite: str
     include: tuple[str, ...] = ()
+    """Sorted, each once."""
     variant: str = "minbase"
     components: tuple[str, ...] = ("main",)
     env: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    """(target, name)."""
+    arch: str | None = None
+    """As given: only to be compared."""
 
-    @property
-    def key(self) -> str:
-        """Names the system in the store."""
-        values = [VERSION, self.suite, self.include, self.variant, self.components, self.env, self.cmd]
-        return digest_json(values)[7:]
+    def key(self, platform: Platform) -> str:
+        """Names the system in the store: 64 hex digits."""
+        asked = [self.suite, self.include, self.variant, self.components, self.env, self.cmd, self.links]
+        return digest_json([VERSION, *asked, str(platform)])[7:]
 
 
 def parse_debian(reference: str) -> DebianSpec:
@@ -66,33 +76,36 @@ def parse_debian(reference: str) -> DebianSpec:
     if not _SUITE.match(suite):
         raise _bad(f'"{suite}" is not a Debian suite', "for example debian://bookworm?include=python3")
     found: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    # "+" is part of names (libstdc++6), not a blank.
+    for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if name not in _PARAMETERS:
             hint = did_you_mean(name, _PARAMETERS) or f"there are {', '.join(_PARAMETERS)}"
             raise _bad(f'debian:// has no parameter "{name}"', hint)
-        if name in found and name != "env":
+        if name in found and name not in _REPEATED:
             raise _bad(f'the parameter "{name}" of debian:// is given twice', None)
         found.setdefault(name, []).append(value)
-    include = _list(found, "include")
-    for package in include:
-        if not _PACKAGE.match(package):
-            raise _bad(f'"{package}" is not the name of a Debian package', "separate packages with commas")
     variant = found.get("variant", ["minbase"])[0]
     if variant not in VARIANTS:
         hint = did_you_mean(variant, VARIANTS) or f"there are {', '.join(VARIANTS)}"
         raise _bad(f'"{variant}" is not a variant of mmdebstrap', hint)
     for each in found.get("env", []):
-        if "=" not in each:
+        if not each.partition("=")[0] or "=" not in each or "\0" in each:
             raise _bad(f'the parameter env of debian:// needs NAME=VALUE, got "{each}"', None)
-    components = _list(found, "components") or ("main",)
     return DebianSpec(
-        suite, tuple(sorted(set(include))), variant, components, tuple(found.get("env", ())), _list(found, "cmd")
+        suite,
+        tuple(sorted(set(_words(found, "include", _PACKAGE, "the name of a Debian package")))),
+        variant,
+        _words(found, "components", _COMPONENT, "a component of Debian") or ("main",),
+        tuple(found.get("env", ())),
+        tuple(word for word in found.get("cmd", [""])[0].split(",") if word),
+        tuple(_link(text) for text in found.get("link", [])),
+        found.get("arch", [None])[0] or None,
     )
 
 
 def debian_config(spec: DebianSpec, platform: Platform) -> ImageConfig:
     """The image's config but for its diff ID. Nothing in it names a mirror or this host."""
-    cmd = spec.cmd or (("python3",) if any(p == "python3" for p in spec.include) else ("bash",))
+    cmd = spec.cmd or (("python3",) if "python3" in spec.include else ("bash",))
     return ImageConfig(
         architecture=platform.architecture,
         os="linux",
@@ -104,8 +117,37 @@ def debian_config(spec: DebianSpec, platform: Platform) -> ImageConfig:
     )
 
 
-def _list(found: dict[str, list[str]], name: str) -> tuple[str, ...]:
-    return tuple(each for each in re.split(r"[,\s]+", found.get(name, [""])[0]) if each)
+def check_architecture(spec: DebianSpec, platform: Platform) -> str:
+    """Debian's name of the platform's architecture. Raises PlanError: not Linux, or `arch` says another one."""
+    name = _ARCHITECTURES.get(platform.architecture, platform.architecture)
+    if (platform.architecture, platform.variant) in {("arm", "v6"), ("arm", "v5")}:
+        name = "armel"
+    if platform.os != "linux":
+        raise _bad(f'debian:// makes Linux systems, and the platform is "{platform}"', None)
+    if spec.arch not in (None, name, platform.architecture):
+        raise PlanError(
+            f'debian:// is asked for the architecture "{spec.arch}", the platform is "{platform}"',
+            code="platform-mismatch",
+            hint="leave arch out, or build with --platform",
+        )
+    return name
+
+
+def _words(found: dict[str, list[str]], name: str, grammar: re.Pattern[str], what: str) -> tuple[str, ...]:
+    words = [word for text in found.get(name, []) for word in re.split(r"[,\s]+", text) if word]
+    for word in words:
+        if not grammar.match(word):
+            raise _bad(f'"{word}" is not {what}', "separate several with commas")
+    return tuple(dict.fromkeys(words))
+
+
+def _link(text: str) -> tuple[str, str]:
+    match = _LINK.match(text)
+    if match is None:
+        raise _bad(
+            f'the parameter link of debian:// needs TARGET:NAME, got "{text}"', "for example link=python3:python"
+        )
+    return match[1], match[2]
 
 
 def _bad(message: str, hint: str | None) -> PlanError:

@@ -6,9 +6,12 @@ import os
 import re
 from typing import TYPE_CHECKING
 
+from slimstage.diagnostics import did_you_mean
 from slimstage.digest import Digest, parse_digest
-from slimstage.errors import PlanError, StoreError
-from slimstage.store.layout import Layout
+from slimstage.errors import FormatError, PlanError, StoreError
+from slimstage.oci.descriptor import Platform
+from slimstage.oci.reference import DEFAULT_TAG
+from slimstage.store.layout import Layout, ReadImage
 from slimstage.values import dataclass
 
 if TYPE_CHECKING:
@@ -28,20 +31,38 @@ class FileBase:
     name: str | None = None
     digest: Digest | None = None
 
-    def open(self) -> Layout | Archive:
-        """The reader; the caller closes it. Raises PlanError when there is nothing, FormatError when it is no image."""
+    def open(self, spool: str | None = None) -> Layout | Archive:
+        """The reader; the caller closes it. spool: a directory for the plain copy of a compressed archive.
+
+        Raises PlanError when nothing is there or it cannot be read, FormatError when it is no image.
+        """
         if not os.path.lexists(self.path):
+            directory = os.path.dirname(self.path) or "."
+            siblings = os.listdir(directory) if os.path.isdir(directory) else []
             raise PlanError(
-                f'there is no {"layout" if self.is_layout else "archive"} "{self.path}"', code="base-not-found"
+                f'there is no {"layout" if self.is_layout else "archive"} "{self.path}"',
+                code="base-not-found",
+                hint=did_you_mean(os.path.basename(self.path), siblings),
             )
         try:
             if self.is_layout:
                 return Layout(self.path)
             from slimstage.store.archive import Archive  # tars and their decompressors: only when there is one
 
-            return Archive(self.path)
+            return Archive(self.path, spool)
         except StoreError as error:
             raise PlanError(error.message, code=error.code, hint=error.hint) from error
+
+    def find(self, reader: Layout | Archive, platform: Platform) -> ReadImage:
+        """The image that is meant. Raises FormatError: not there, several of which none is `latest`, malformed."""
+        if self.name is not None or self.digest is not None:
+            return reader.image(platform, name=self.name, digest=self.digest)
+        try:
+            return reader.image(platform)
+        except FormatError as error:
+            if error.code != "ambiguous-image" or DEFAULT_TAG not in reader.names():
+                raise
+            return reader.image(platform, name=DEFAULT_TAG)
 
 
 def parse_file_base(reference: str) -> FileBase | None:

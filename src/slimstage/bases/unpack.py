@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
-from slimstage.digest import VerifyingReader
+from slimstage.digest import Digest, VerifyingReader
 from slimstage.errors import DigestMismatch, FormatError, StoreError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.store.files import wait_lock
@@ -38,27 +38,32 @@ class LayerUnpacker:
         packed = self._store.packed.get(layer.layer, AS_IT_CAME)
         return replace(layer, size_bytes=packed.size_bytes) if packed else layer
 
-    def unpack(self, layers: Sequence[ImageLayer], get: Callable[[Descriptor], None]) -> Stack:
-        """The stack of the layers, base first. `get` brings a blob into the store.
+    def unpack(
+        self, layers: Sequence[ImageLayer], get: Callable[[Descriptor], None], give_up: Callable[[], None]
+    ) -> Stack:
+        """The stack of the layers, base first. Several blobs come at once; each layer is unpacked when it is its turn.
 
-        Raises FormatError when a layer is not what its digest, size or diff ID says, or is malformed; what `get` raises.
+        get: brings a blob into the store; called from several threads. give_up: called when one has failed, so that the
+        others end. Raises FormatError: a layer is not what its digest, size or diff ID says, or is malformed; StoreError;
+        what `get` raises.
         """
         from concurrent.futures import ThreadPoolExecutor  # only when something is unpacked
 
         stack: list[LayerId] = []
         with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="fetch") as pool:
-            coming: list[Future[None] | None] = [
-                None if self._is_here(layer) or layer.blob is None else pool.submit(get, layer.blob) for layer in layers
-            ]
+            coming: dict[Digest, Future[None]] = {}
+            for layer in layers:
+                # One future for each blob: images do repeat layers.
+                if layer.blob is not None and not self._is_here(layer) and layer.blob.digest not in coming:
+                    coming[layer.blob.digest] = pool.submit(get, layer.blob)
             try:
-                for layer, future in zip(layers, coming, strict=True):
-                    if future is not None:
-                        future.result()
+                for layer in layers:
+                    if layer.blob is not None and layer.blob.digest in coming:
+                        coming[layer.blob.digest].result()
                     stack.append(self._unpack(layer, tuple(stack)))
             except BaseException:
-                for future in coming:
-                    if future is not None:
-                        future.cancel()
+                give_up()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return tuple(stack)
 
@@ -89,9 +94,11 @@ class LayerUnpacker:
             return layer.layer
         if layer.blob is None:
             raise StoreError(f"the files of layer {layer.diff_id} are not in the store any more", code="layer-missing")
-        with wait_lock(str(self._store.root / "locks" / f"layer-{layer.layer[:8]}")):
+        # Lock files of this name are removed by a prune when nobody holds them.
+        with wait_lock(str(self._store.root / "locks" / f"step-layer-{layer.layer}")) as lock:
             if not self._is_here(layer):
                 self._write(layer, layer.layer, layer.blob, below)
+            lock.release(removes=True)
         return layer.layer
 
     def _write(self, layer: ImageLayer, place: LayerId, blob: Descriptor, below: Stack) -> None:

@@ -1,0 +1,150 @@
+"""Images by name: those in the store, and those of registries, which are kept in the store once their layers are here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from slimstage.diagnostics import near
+from slimstage.digest import Digest, digest_json
+from slimstage.errors import FormatError, PlanError, RegistryError
+from slimstage.oci.descriptor import Descriptor, Platform
+from slimstage.oci.reference import Reference, familiar, parse_reference
+from slimstage.oci.select import fits
+from slimstage.store.images import ImageLayer, StoredImage
+from slimstage.store.records import Record
+from slimstage.store.store import Store
+
+if TYPE_CHECKING:
+    from slimstage.registry.pull import PulledImage, Puller
+
+SCHEME = "docker-image://"
+
+_NO_REGISTRY = frozenset({"unreachable", "unknown-host", "tls", "timeout", "connection-broken", "proxy"})
+_PACKAGES = {
+    "python": "python3,python3-pip,python3-venv,ca-certificates",
+    "golang": "golang-go,ca-certificates",
+    "node": "nodejs,npm,ca-certificates",
+    "gcc": "build-essential",
+    "openjdk": "default-jdk-headless",
+    "debian": "",
+    "ubuntu": "",
+    "alpine": "",
+    "busybox": "",
+}
+"""What of Debian stands in for well-known images: for hints only."""
+
+
+class NamedImages:
+    """Looks names up for one store. Safe for threads. HTTP is loaded when a registry is needed."""
+
+    def __init__(self, store: Store, registries: Mapping[str, Mapping[str, object]]) -> None:
+        self._store, self._registries = store, dict(registries)
+        self._lock = threading.Lock()
+        self._made: Puller | None = None
+
+    def stored(self, reference: Reference, platform: Platform) -> StoredImage | None:
+        """The image of that name in the store, for the platform and with all its files or their bytes; or None."""
+        candidates = [self._store.images.find(str(reference))]
+        if reference.digest is not None:
+            # The digest may be an index's: what it led to for this platform was written down.
+            record = self._store.records.get(_pin(reference, platform))
+            candidates.append(self._store.images.find(record.content_key) if record else None)
+        for stored in candidates:
+            if stored is not None and fits(stored.platform, platform) is not None and self._is_whole(stored):
+                return stored
+        return None
+
+    def pull(self, reference: Reference, platform: Platform) -> PulledImage:
+        """Manifest and config from the registry. Raises PlanError, RegistryError with what helps; FormatError."""
+        try:
+            return self._puller().resolve(reference, platform)
+        except (PlanError, RegistryError) as error:
+            raise self._explained(error, reference, platform) from error
+
+    def fetch(self, reference: Reference, blob: Descriptor, progress: Callable[[int], object]) -> None:
+        """Brings one blob of the repository into the store. Raises RegistryError, FormatError, StoreError, Interrupted."""
+        if self._store.blobs.has(blob.digest):
+            progress(blob.size)
+            return
+        self._puller().fetch_blob(reference, blob, self._store.blobs, progress)
+
+    def keep(
+        self, reference: Reference, image: Digest, manifest: Digest, platform: Platform, layers: tuple[ImageLayer, ...]
+    ) -> None:
+        """Keeps a pulled image under its name: found without a network from now on."""
+        stored = StoredImage(image, manifest, platform, layers, time.time())
+        self._store.images.put(stored, (str(reference),) if reference.digest is None else ())
+        if reference.digest is not None:
+            self._store.records.put(Record(_pin(reference, platform), image, None))
+
+    def close(self) -> None:
+        """Ends transfers of other threads and closes connections. Idempotent."""
+        with self._lock:
+            if self._made is not None:
+                self._made.close()
+
+    def _is_whole(self, image: StoredImage) -> bool:
+        store = self._store
+        return all(
+            (layer.layer is not None and store.snapshots.has((layer.layer,)))
+            or (layer.blob is not None and store.blobs.has(layer.blob.digest))
+            for layer in image.layers
+        )
+
+    def _puller(self) -> Puller:
+        with self._lock:
+            if self._made is None:
+                from slimstage.registry.pull import Puller
+
+                self._made = Puller(self._registries)
+            return self._made
+
+    def _explained(
+        self, error: PlanError | RegistryError, reference: Reference, platform: Platform
+    ) -> PlanError | RegistryError:
+        """The error with a near name of the store, and with the way without a registry."""
+        shown, first = reference.familiar(), error.diagnostics[0]
+        notes = list(first.notes)
+        stored = self._store.images.find(str(reference))
+        if stored is not None:
+            why = "" if fits(stored.platform, platform) is not None else f', for "{stored.platform}"'
+            notes.append(f'the store has "{shown}"{why or ", but not all of its files"}')
+        hint = first.hint
+        close = near(shown, [familiar(name) for name in self._store.images.names()]) if stored is None else None
+        if close is not None and close != shown:
+            hint = f'did you mean "{close}", which is in the store?'
+        if isinstance(error, PlanError):
+            return PlanError(error.message, code=error.code, notes=notes, hint=hint)
+        if error.code in _NO_REGISTRY:
+            notes += [f"without a registry: {way}" for way in _ways(reference)]
+        return RegistryError(
+            f'cannot get the image "{shown}": {error.message}',
+            status=error.status,
+            code=error.code,
+            is_temporary=error.is_temporary,
+            notes=notes,
+            hint=hint,
+        )
+
+
+def parse_name(text: str) -> Reference:
+    """The image name of a FROM or of `docker-image://`, with `:latest`. Raises PlanError when it is none."""
+    try:
+        return parse_reference(text.removeprefix(SCHEME)).with_default_tag()
+    except FormatError as error:
+        raise PlanError(error.message, code=error.code, hint=error.hint) from error
+
+
+def _pin(reference: Reference, platform: Platform) -> str:
+    return "pull-" + digest_json([1, reference.repository_name, reference.digest, str(platform)])[7:]
+
+
+def _ways(reference: Reference) -> list[str]:
+    """How the Dockerfile can be built unchanged where no registry is."""
+    shown = reference.familiar()
+    packages = _PACKAGES.get(reference.repository.rpartition("/")[2], "…")
+    spec = f"debian://bookworm?include={packages}" if packages else "debian://bookworm"
+    return [f'write "{shown}" = "{spec}" below [contexts] in slimstage.toml, or give --build-context "{shown}={spec}"']
