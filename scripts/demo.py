@@ -1,4 +1,7 @@
-"""The demo: builds the example twice, compares, runs the slim image and asks it for a prediction."""
+"""The demo: builds the example twice, compares, runs the slim image and asks it for a prediction.
+
+It can be called again and again, also after one that was interrupted.
+"""
 
 from __future__ import annotations
 
@@ -16,19 +19,35 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parent.parent
 IRIS = PROJECT / "examples" / "iris"
 ROOT = Path(os.environ.get("SLIMSTAGE_ROOT", PROJECT / ".demo"))
+CONTAINER = "iris-demo"
 FLOWER = [6.9, 3.1, 5.4, 2.1]
+ANSWER_WITHIN_S = 60
 
 
-def slimstage(*args: object, capture: bool = False) -> str:
-    """Runs the command; its progress is shown."""
-    command = [sys.executable, "-m", "slimstage", *map(str, args)]
-    shown = " ".join(["slimstage", *(str(a).replace(str(PROJECT) + "/", "") for a in args)])
-    print(f"\n$ {shown}", flush=True)
-    env = {**os.environ, "SLIMSTAGE_ROOT": str(ROOT)}
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE if capture else None, text=True, env=env)
-    if done.returncode:
-        raise SystemExit(done.returncode)
-    return done.stdout or ""
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "slimstage", *map(str, args)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "SLIMSTAGE_ROOT": str(ROOT)}
+
+
+def slimstage(*args: object) -> None:
+    """Shows the command and runs it in the open."""
+    print(f"\n$ slimstage {' '.join(str(a).replace(f'{PROJECT}/', '') for a in args)}", flush=True)
+    status = subprocess.run(command(*args), check=False, env=environment()).returncode
+    if status:
+        raise SystemExit(status)
+
+
+def quietly(*args: object) -> str:
+    """What the command prints, whatever comes of it: for tidying up and for looking."""
+    done = subprocess.run(command(*args), check=False, capture_output=True, text=True, env=environment())
+    return done.stdout
+
+
+def size_of(image: str) -> int:
+    return int(json.loads(quietly("inspect", image))[0]["Size"])
 
 
 def free_port() -> int:
@@ -45,43 +64,54 @@ def ask(port: int, features: list[float]) -> Any:
         headers={"Content-Type": "application/json"},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + 60
+    end = time.monotonic() + ANSWER_WITHIN_S
     while True:
         try:
             with opener.open(request, timeout=10) as reply:
                 return json.load(reply)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             if time.monotonic() > end:
-                raise SystemExit("the container did not answer within a minute: slimstage logs iris-demo") from None
+                print(quietly("logs", CONTAINER), file=sys.stderr)
+                raise SystemExit(f"the container did not answer within {ANSWER_WITHIN_S} seconds: {error}") from None
             time.sleep(0.2)
 
 
+def bars(sizes: dict[str, int]) -> str:
+    widest = max(sizes.values())
+    return "\n".join(
+        f"  {name:<11} {size / 1e6:>8.1f} MB  {'█' * max(1, round(40 * size / widest))}" for name, size in sizes.items()
+    )
+
+
 def main() -> None:
-    sizes = {}
-    for name, dockerfile in (("iris-naive", "Dockerfile.naive"), ("iris", "Dockerfile")):
-        document = json.loads(slimstage("build", "--json", "-t", name, "-f", IRIS / dockerfile, IRIS, capture=True))
-        sizes[name] = int(document["size_bytes"])
+    print("Two images of the same model: as people write it first, and in stages.")
+    print("(The first time, Debian systems are made and Python packages are downloaded: a few minutes.)")
+    slimstage("build", "-t", "iris-naive", "-f", IRIS / "Dockerfile.naive", IRIS)
+    slimstage("build", "-t", "iris", IRIS)
+
     port = free_port()
-    slimstage("run", "-d", "--name", "iris-demo", "-p", f"127.0.0.1:{port}:8080", "iris", capture=True)
+    quietly("rm", "--force", CONTAINER)  # of a demo that was interrupted
+    slimstage("run", "-d", "--name", CONTAINER, "-p", f"127.0.0.1:{port}:8080", "iris")
     try:
         print(f"\n$ curl -d '{{\"features\": {FLOWER}}}' http://127.0.0.1:{port}/predict", flush=True)
         answer = ask(port, FLOWER)
         print(json.dumps(answer), flush=True)
+        slimstage("stop", CONTAINER)
     finally:
-        slimstage("stop", "iris-demo", capture=True)
-        slimstage("rm", "--force", "iris-demo", capture=True)
+        quietly("rm", "--force", CONTAINER)
 
-    widest = max(sizes.values())
-    print("\nThe same model, the same answer:\n")
-    for name, size in sizes.items():
-        print(f"  {name:<11} {size / 1e6:>8.1f} MB  {'█' * max(1, round(40 * size / widest))}")
-    naive, slim = sizes["iris-naive"], sizes["iris"]
-    print(
-        f"\nThe multi-stage image has {100 * slim / naive:.0f} % of the bytes; {(naive - slim) / 1e6:.0f} MB stayed behind."
-    )
     if answer.get("species") != "virginica":
         raise SystemExit(f"unexpected answer: {answer}")
+    sizes = {name: size_of(name) for name in ("iris-naive", "iris")}
+    naive, slim = sizes["iris-naive"], sizes["iris"]
+    print(f"\nThe same model, the same answer:\n\n{bars(sizes)}\n")
+    print(
+        f"The multi-stage image has {100 * slim / naive:.0f} % of the bytes: {(naive - slim) / 1e6:.0f} MB less to ship."
+    )
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from slimstage.container.images import config_of
-from slimstage.errors import FormatError, UsageError
+from slimstage.diagnostics import Diagnostic
+from slimstage.errors import FormatError, PlanError, RegistryError, UsageError
 from slimstage.events import Event, TransferProgress
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform, host_platform, parse_platform
@@ -91,7 +92,10 @@ def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, sessio
             progress(replace(event, step=""))
 
     try:
-        base = bases.resolve(image, platform, pull=pulls)
+        try:
+            base = bases.resolve(image, platform, pull=pulls)
+        except (PlanError, RegistryError) as error:
+            raise _not_here(error, image) from error
         stack = bases.fetch(base, listen, "")
     finally:
         progress.close()
@@ -100,6 +104,18 @@ def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, sessio
     stored = StoredImage(base.id, base.manifest, base.platform, layers, time.time())
     store.images.put(stored, () if "@" in image else (name,))
     return Runnable(base.id, base.config, stack)
+
+
+def _not_here(error: PlanError | RegistryError, image: str) -> PlanError | RegistryError:
+    """The error with what someone can do who wants to run an image: build it."""
+    first = error.diagnostics[0]
+    hint = first.hint if first.hint and first.hint.startswith("did you mean") else None
+    notes = (
+        f'the store has no image "{image}"; it is here when it was built: slimstage build -t {image} .',
+        *first.notes,
+    )
+    error.diagnostics = (Diagnostic(first.code, first.message, first.span, notes, hint, first.severity),)
+    return error
 
 
 def _registries() -> dict[str, dict[str, object]]:

@@ -82,7 +82,8 @@ class ContainerSession:
             status="exited",
             finished_s=time.time(),
             exit_status=ended.status,
-            is_out_of_memory=ended.is_out_of_memory,
+            # Where no control group tells, a kill for memory is guessed from the host's count: not when we killed it.
+            is_out_of_memory=ended.is_out_of_memory and not told.has_killed,
             pid=None,
             runner=None,
         )
@@ -161,6 +162,8 @@ class _SignalDesk:
         self._running: Running | None = None
         self._waiting: list[int] = []
         self._interrupts = 0
+        self.has_killed = False
+        """Whether it sent SIGKILL."""
         self._timers: list[threading.Timer] = []
         self._before: dict[int, Any] = {}
 
@@ -192,16 +195,20 @@ class _SignalDesk:
         if number == signal.SIGTERM:
             wanted, timeout_s = self._stop_request()
             running.signal(wanted)
-            timer = threading.Timer(timeout_s, running.kill)
+            timer = threading.Timer(timeout_s, self._kill, (running,))
             timer.daemon = True
             timer.start()
             self._timers.append(timer)
             return
         self._interrupts += number == signal.SIGINT
         if self._interrupts > 1:
-            running.kill()
+            self._kill(running)
         else:
             running.signal(number)
+
+    def _kill(self, running: Running) -> None:
+        self.has_killed = True
+        running.kill()
 
 
 def _both(log: LogWriter, output: Output | None) -> Output | None:
