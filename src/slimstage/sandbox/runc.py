@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 
 from slimstage.errors import SandboxError
@@ -77,6 +78,8 @@ def oci_config(spec: SandboxSpec) -> dict[str, object]:
             ],
             "maskedPaths": [] if spec.is_privileged else list(MASKED_PATHS),
             "readonlyPaths": [] if spec.is_privileged else list(READONLY_PATHS),
+            # Of its own: under runc's default, its ID, steps that run at once would share one and remove it from others.
+            "cgroupsPath": f"/slimstage-{secrets.token_hex(8)}",
             "resources": _resources(spec),
             "devices": [_device(*device_paths(device)) for device in spec.devices],
             **({} if spec.is_privileged else {"seccomp": _seccomp(mask)}),

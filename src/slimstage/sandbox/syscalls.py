@@ -118,7 +118,8 @@ def make_filesystem(kind: str, options: list[tuple[str, str | None]], attributes
     fd = _call(what, _FSOPEN, kind.encode(), _int(1))
     try:
         try:
-            for key, value in options:
+            # The kind as the source, as mount tables show it under other engines: "tmpfs on /tmp type tmpfs".
+            for key, value in [("source", kind), *options]:
                 if value is None:
                     _call(what, _FSCONFIG, _int(fd), _int(_FSCONFIG_SET_FLAG), key.encode(), None, _int(0))
                 else:
