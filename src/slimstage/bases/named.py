@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from slimstage.diagnostics import near
@@ -38,10 +38,15 @@ _PACKAGES = {
 
 
 class NamedImages:
-    """Looks names up for one store. Safe for threads. HTTP is loaded when a registry is needed."""
+    """Looks names up for one store. Safe for threads. HTTP is loaded when a registry is needed.
 
-    def __init__(self, store: Store, registries: Mapping[str, Mapping[str, object]]) -> None:
-        self._store, self._registries = store, dict(registries)
+    known: names that mean something in this build though no image is called so (named contexts), for hints.
+    """
+
+    def __init__(
+        self, store: Store, registries: Mapping[str, Mapping[str, object]], known: Collection[str] = ()
+    ) -> None:
+        self._store, self._registries, self._known = store, dict(registries), known
         self._lock = threading.Lock()
         self._made: Puller | None = None
 
@@ -113,9 +118,10 @@ class NamedImages:
             why = "" if fits(stored.platform, platform) is not None else f', for "{stored.platform}"'
             notes.append(f'the store has "{shown}"{why or ", but not all of its files"}')
         hint = first.hint
-        close = near(shown, [familiar(name) for name in self._store.images.names()]) if stored is None else None
-        if close is not None and close != shown:
-            hint = f'did you mean "{close}", which is in the store?'
+        close = near(shown, [*self._known, *(familiar(name) for name in self._store.images.names())])
+        if close is not None and close != shown and stored is None:
+            where = "a named context" if close in self._known else "in the store"
+            hint = f'did you mean "{close}", which is {where}?'
         if isinstance(error, PlanError):
             return PlanError(error.message, code=error.code, notes=notes, hint=hint)
         if error.code in _NO_REGISTRY:

@@ -57,7 +57,7 @@ class Bases:
         self._store, self._listener, self._clock, self._cancel = store, listener, clock, cancel
         self._names = names or {}
         self._unpacker = LayerUnpacker(store)
-        self._named = NamedImages(store, registries or {})
+        self._named = NamedImages(store, registries or {}, self._names.values())
 
     def resolve(self, reference: str, platform: Platform, *, pull: bool = False) -> Base:
         """See `BaseResolver.resolve`."""
