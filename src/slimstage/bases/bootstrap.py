@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 from collections import deque
@@ -80,6 +81,7 @@ _FULL = re.compile(r"No space left on device|You don't have enough free space")
 _MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
 _NO_PROGRAM = re.compile(r"slimstage: there is no program (\S+)")
 _POLL_S = 0.2
+_GRACE_S = 2.0
 
 
 def make_system(
@@ -117,6 +119,8 @@ def make_system(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environ,
+        # Ctrl-C is ours to hear; and its whole family can be ended at once.
+        start_new_session=True,
     )
     last: deque[str] = deque(maxlen=60)
     ended = threading.Event()
@@ -133,7 +137,7 @@ def make_system(
         take(process.stdout)
     except BaseException as error:
         failure = error
-        process.terminate()
+        _end(process)
     finally:
         process.stdout.close()
         status = process.wait()
@@ -218,8 +222,18 @@ def doing_of(line: str) -> str | None:
 
 
 def _watch(process: subprocess.Popen[bytes], cancel: threading.Event, ended: threading.Event) -> None:
-    """Ends it when the build is called off; it removes what it made."""
+    """Ends it when the build is called off."""
     while not ended.wait(_POLL_S):
         if cancel.is_set():
-            process.terminate()
+            _end(process)
             return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends it and all that it started; it is given a moment to remove what it made."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(_GRACE_S)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

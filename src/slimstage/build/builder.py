@@ -72,7 +72,7 @@ class _Engine:
         self._warnings: list[WarningResult] = []
         self._listener = listener
         self._sizes: dict[StepId, int] = {}
-        self.prepared = prepared = prepare(request, store, self._emit, self._clock, cleanup)
+        self.prepared = prepared = prepare(request, store, self._emit, self._clock, cleanup, cancel)
         self._request = request = prepared.request
         graph = prepared.graph
         self._jobs = request.jobs or max(FEWEST_JOBS, os.cpu_count() or 1)

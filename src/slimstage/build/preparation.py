@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,7 +52,12 @@ class Prepared:
 
 
 def prepare(
-    request: BuildRequest, store: Store, listener: Listener, clock: Callable[[], float], cleanup: ExitStack
+    request: BuildRequest,
+    store: Store,
+    listener: Listener,
+    clock: Callable[[], float],
+    cleanup: ExitStack,
+    cancel: threading.Event | None = None,
 ) -> Prepared:
     """Reads and resolves all that the target needs, and nothing else. `cleanup` closes what was opened.
 
@@ -71,7 +77,7 @@ def prepare(
         entitlements=request.entitlements,
     )
     names = {value: name for name, value in request.named_contexts.items()}
-    bases = Bases(store, request.registries, listener, clock, names=names)
+    bases = Bases(store, request.registries, listener, clock, names=names, cancel=cancel)
     provider = _Provider(bases, request, listener, clock, names)
     provider.resolve_all(bases_needed(dockerfile, planned))
     graph = lower(dockerfile, planned, provider)
