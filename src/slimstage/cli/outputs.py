@@ -157,9 +157,9 @@ def _compression(options: dict[str, str]) -> tuple[Compression | None, int | Non
 
 
 def check_outputs(outputs: Sequence[OutputSpec], *, stdout_is_terminal: bool, stdout_is_taken: bool) -> None:
-    """Raises UsageError when outputs would get in each other's way.
+    """Raises UsageError when outputs would get in each other's way, or cannot be written where they shall be.
 
-    stdout_is_taken: by `--json` or `--quiet`.
+    Asked before anything is built: a build may take an hour. stdout_is_taken: by `--json` or `--quiet`.
     """
     to_stdout = [output for output in outputs if output.destination == "-"]
     if len(to_stdout) > 1:
@@ -176,6 +176,20 @@ def check_outputs(outputs: Sequence[OutputSpec], *, stdout_is_terminal: bool, st
         if os.path.abspath(place) in seen:
             raise UsageError(f'{FLAG}: two outputs go to "{place}"')
         seen.add(os.path.abspath(place))
+        _check_place(place, is_file=output.kind != "local" and (output.kind == "tar" or output.is_tar))
+
+
+def _check_place(place: str, *, is_file: bool) -> None:
+    """What is in the way of a path. A directory that is missing is no fault: it will be made."""
+    path = os.path.abspath(place)
+    if is_file and os.path.isdir(path) and not os.path.islink(path):
+        raise UsageError(f'{FLAG}: "{place}" is a directory', code="bad-output", hint="name a file in it, or use tar=false")
+    above = path if not is_file else os.path.dirname(path)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        shown = place if above == path else os.path.relpath(above)
+        raise UsageError(f'{FLAG}: "{shown}" is not a directory', code="bad-output")
 
 
 def parse_annotation(text: str, check: Callable[[str], None] | None = None) -> tuple[tuple[str, str, str], ...]:

@@ -30,8 +30,18 @@ def is_archive(stream: BinaryIO) -> bool:
 def unpack_context(stream: BinaryIO, place: str, shown: str) -> bytes | None:
     """None when the stream held a tar, which is now in the directory `place`; else its bytes: a Dockerfile.
 
+    shown: what the stream is called in an error.
     Raises FormatError for a tar that is broken, or that writes through a symlink or outside.
     """
+    try:
+        return _unpack(stream, place, shown)
+    except FormatError as error:
+        if shown in error.message:
+            raise
+        raise FormatError(f"{shown}: {error.message}", code=error.code, hint=error.hint) from error
+
+
+def _unpack(stream: BinaryIO, place: str, shown: str) -> bytes | None:
     outer = Peekable(_Unbuffered(stream))
     plain = Peekable(decompressed(outer))
     if not looks_like_tar(plain.peek(_PROBE_BYTES)):

@@ -146,9 +146,10 @@ class LocalContext:
             if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EXDEV):
                 return None
             raise cannot_open(path, self.name, error) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)  # fdopen refuses a directory
+            return None
         with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
             data = file.read(limit_bytes + 1)
         if len(data) > limit_bytes:
             raise ContextError(f'"{path}" is larger than {limit_bytes} bytes', code="file-too-large")

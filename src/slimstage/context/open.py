@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 from slimstage.context.git import fetch_git, git_parts
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher, read_ignore_file
-from slimstage.diagnostics import did_you_mean
+from slimstage.diagnostics import Source, Span, did_you_mean
 from slimstage.errors import ContextError, UsageError
 from slimstage.values import dataclass
 
@@ -147,7 +147,7 @@ def _with_dockerfile(
         text, shown, ignore_text = _named(context, found, is_local)
     if ignore_text is None:
         for each in ignore_names:
-            data = context.read(each)
+            data = _ignore_file(context, each)
             if data is not None:
                 ignore_text = (each, data)
                 break
@@ -164,7 +164,7 @@ def _named(context: LocalContext, path: str, is_local: bool) -> tuple[str, str, 
         data = context.read(inside, _MOST_BYTES) if _is_there(context, inside) else None
         if data is None:
             raise _no_dockerfile(context, inside)
-        beside = context.read(f"{inside}.dockerignore")
+        beside = _ignore_file(context, f"{inside}.dockerignore")
         return _decoded(data, path), path, (f"{inside}.dockerignore", beside) if beside is not None else None
     try:
         with open(path, "rb") as file:
@@ -180,6 +180,19 @@ def _named(context: LocalContext, path: str, is_local: bool) -> tuple[str, str, 
             return _decoded(data, path), path, (f"{os.path.basename(path)}.dockerignore", file.read(_MOST_BYTES))
     except OSError:
         return _decoded(data, path), path, None
+
+
+def _ignore_file(context: LocalContext, path: str) -> bytes | None:
+    """The bytes of an ignore file, None when there is none. One that leads nowhere is an error: to take it for missing
+    would bring what it keeps out into the image."""
+    data = context.read(path)
+    if data is None and context.link_at(path) is not None:
+        raise ContextError(
+            f'"{path}" is a symlink that does not lead to a file in {context.name}',
+            code="ignore-file-escapes",
+            hint="put the ignore file itself there",
+        )
+    return data
 
 
 def _inside(context: LocalContext, path: str) -> str | None:
@@ -229,5 +242,12 @@ def _near_file(path: str) -> str | None:
 
 def _decoded(data: bytes, shown: str) -> str:
     if b"\0" in data:
-        raise ContextError(f'"{shown}" is no text: it holds a NUL byte', code="dockerfile-binary")
+        source = Source(shown, data.decode("utf-8", "surrogateescape"))
+        before, _, _ = source.text.partition("\0")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise ContextError(
+            "it is no text: it holds a NUL byte",
+            code="dockerfile-binary",
+            span=Span(source, line, column, line, column + 1),
+        )
     return data.decode("utf-8", "surrogateescape")

@@ -210,7 +210,11 @@ class _Lowering:
             step_id = f"s{stage}.from{len(self._extra)}"
             if isinstance(source, ImageSource):
                 platform = self._request.target_platform
-                image = self._image(source.reference, platform, span)
+                try:
+                    image = self._image(source.reference, platform, span)
+                except SlimstageError as error:
+                    self._table.explain(error, self._dockerfile.stages[stage], source.shown)
+                    raise
                 self._steps[step_id] = self._base_step(step_id, stage, image, source, platform, span)
             else:
                 self._steps[step_id] = empty_tree(step_id, stage, span)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from slimstage.diagnostics import Diagnostic, Span
 from slimstage.dockerfile.instructions import From, Instruction, OnBuild, Stage
 from slimstage.dockerfile.parse import parse_trigger
-from slimstage.errors import DockerfileError, PlanError
+from slimstage.errors import DockerfileError, PlanError, SlimstageError
 from slimstage.oci.descriptor import Platform
 from slimstage.plan.contexts import ImageSource, Source, StageSource
 from slimstage.plan.stages import Edge, StageTable
@@ -85,7 +85,7 @@ def _needed(
     if isinstance(base, ImageSource):
         try:
             texts = triggers(base, own_platform or platform, stage.from_.span)
-        except PlanError as error:
+        except SlimstageError as error:
             table.explain(error, stage, base.reference)
             raise
     elif isinstance(base, StageSource):

@@ -170,8 +170,9 @@ class StageTable:
             if later.index >= stage.index:
                 notes += (f'line {later.from_.span.line} names a stage "{name}", but FROM only sees earlier stages',)
         earlier = [each.name for each in self.stages[: stage.index] if each.name]
-        if hint is None and (close := near(name, earlier)):
-            hint = f'did you mean the stage "{close}"?'
+        if close := near(name, earlier):
+            meant = f'did you mean the stage "{close}"?'
+            hint, notes = (meant, notes) if hint is None else (hint, (*notes, meant))
         changed = Diagnostic(first.code, first.message, first.span, notes, hint, first.severity)
         error.diagnostics = (changed, *error.diagnostics[1:])
 

@@ -38,6 +38,7 @@ class ArchiveSink:
         directory = os.path.dirname(os.path.abspath(self._path))
         with guarded(f'write the archive "{self._path}"'):
             _check_target(self._path)
+            os.makedirs(directory, exist_ok=True)
             temporary = os.path.join(directory, random_name(f".{os.path.basename(self._path)[:64]}."))
             fd = create_exclusive(temporary)
             try:

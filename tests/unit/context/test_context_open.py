@@ -112,10 +112,20 @@ def test_a_dockerfile_that_is_a_symlink_inside_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [".dockerignore", "Dockerfile.dockerignore"])
-def test_an_ignore_file_that_is_a_symlink_out_of_the_context_is_not_followed(tmp_path: Path, name: str) -> None:
+def test_an_ignore_file_that_leads_out_of_the_context_is_refused_and_not_shown(tmp_path: Path, name: str) -> None:
+    """Taken for missing, it would let into the image what its writer means to keep out."""
     (tmp_path / "patterns").write_text("x\n[bad secret")
-    with opened(make_tree(tmp_path / "c", {"Dockerfile": "", name: Symlink("../patterns"), "x": ""})) as found:
-        assert "x" in walked(found)
+    tree = make_tree(tmp_path / "c", {"Dockerfile": "", name: Symlink("../patterns"), "x": ""})
+    with pytest.raises(ContextError) as caught, opened(tree):
+        pass
+    assert caught.value.code == "ignore-file-escapes"
+    assert "secret" not in str(caught.value)
+
+
+def test_an_ignore_file_that_is_a_symlink_in_the_context_is_read(tmp_path: Path) -> None:
+    files = {"Dockerfile": "", ".dockerignore": Symlink("patterns"), "patterns": "x\n", "x": ""}
+    with opened(make_tree(tmp_path / "c", files)) as found:
+        assert "x" not in walked(found)
 
 
 def test_a_dockerfile_with_a_nul_byte_is_refused(tmp_path: Path) -> None:
