@@ -28,6 +28,7 @@ from slimstage.sandbox.spec import (
     StackPath,
     Tmpfs,
 )
+from support.mount_table import mounts_but_of_others
 from support.rootfs import PYTHON, Bench, make_rootfs, needs_sandbox, python_mounts, tree_of
 
 pytestmark = needs_sandbox
@@ -55,9 +56,9 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
 
 @pytest.fixture
 def bench(sandbox: Sandbox, tmp_path: Path) -> Iterator[Bench]:
-    before = Path("/proc/self/mountinfo").read_text()
+    before = mounts_but_of_others(tmp_path)
     yield Bench(sandbox, tmp_path, make_rootfs(tmp_path / "lower"))
-    assert Path("/proc/self/mountinfo").read_text() == before
+    assert mounts_but_of_others(tmp_path) == before
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
