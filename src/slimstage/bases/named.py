@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from slimstage.diagnostics import near
-from slimstage.digest import Digest, digest_json
+from slimstage.digest import Digest, digest_json, parse_digest
 from slimstage.errors import FormatError, PlanError, RegistryError
 from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.reference import Reference, familiar, parse_reference
 from slimstage.oci.select import fits
+from slimstage.store.files import wait_lock
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.records import Record
 from slimstage.store.store import Store
@@ -70,11 +71,18 @@ class NamedImages:
             raise self._explained(error, reference, platform) from error
 
     def fetch(self, reference: Reference, blob: Descriptor, progress: Callable[[int], object]) -> None:
-        """Brings one blob of the repository into the store. Raises RegistryError, FormatError, StoreError, Interrupted."""
-        if self._store.blobs.has(blob.digest):
-            progress(blob.size)
-            return
-        self._puller().fetch_blob(reference, blob, self._store.blobs, progress)
+        """Brings one blob of the repository into the store; another process that wants it too waits for it.
+
+        Raises RegistryError, FormatError, StoreError, Interrupted.
+        """
+        # Lock files of this name are removed by a prune when nobody holds them.
+        path = self._store.root / "locks" / f"step-blob-{parse_digest(blob.digest).partition(':')[2][:64]}"
+        with wait_lock(str(path)) as lock:
+            if self._store.blobs.has(blob.digest):
+                progress(blob.size)
+            else:
+                self._puller().fetch_blob(reference, blob, self._store.blobs, progress)
+            lock.release(removes=True)
 
     def keep(
         self, reference: Reference, image: Digest, manifest: Digest, platform: Platform, layers: tuple[ImageLayer, ...]
@@ -111,7 +119,7 @@ class NamedImages:
         self, error: PlanError | RegistryError, reference: Reference, platform: Platform
     ) -> PlanError | RegistryError:
         """The error with a near name of the store, and with the way without a registry."""
-        shown, first = reference.familiar(), error.diagnostics[0]
+        shown, first = reference.familiar().removesuffix(":latest"), error.diagnostics[0]
         notes = list(first.notes)
         stored = self._store.images.find(str(reference))
         if stored is not None:
@@ -150,7 +158,7 @@ def _pin(reference: Reference, platform: Platform) -> str:
 
 def _ways(reference: Reference) -> list[str]:
     """How the Dockerfile can be built unchanged where no registry is."""
-    shown = reference.familiar()
+    shown = reference.familiar().removesuffix(":latest")
     packages = _PACKAGES.get(reference.repository.rpartition("/")[2], "…")
     spec = f"debian://bookworm?include={packages}" if packages else "debian://bookworm"
     return [f'write "{shown}" = "{spec}" below [contexts] in slimstage.toml, or give --build-context "{shown}={spec}"']
