@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from slimstage.sandbox import syscalls
 from slimstage.sandbox.attach import Assembly
-from slimstage.sandbox.step import give_pipes, number_of, oom_kills, wait
+from slimstage.sandbox.supervising import give_pipes, number_of, oom_kills, wait
 from slimstage.sandbox.syscalls import Refused
 
 _PR_SET_CHILD_SUBREAPER = 36

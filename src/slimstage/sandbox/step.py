@@ -13,7 +13,6 @@ import fcntl
 import marshal
 import os
 import resource
-import select
 import signal
 import socket
 import stat
@@ -22,6 +21,7 @@ import struct
 from slimstage.sandbox import syscalls
 from slimstage.sandbox.attach import Assembly
 from slimstage.sandbox.cgroup import Group
+from slimstage.sandbox.supervising import give_pipes, number_of, oom_kills, wait
 from slimstage.sandbox.syscalls import Refused
 
 _TIOCSCTTY = 0x540E
@@ -140,27 +140,6 @@ def _supervise(
         pass  # nobody is there to hear it
 
 
-def wait(pid: int, pidfd: int, control: socket.socket) -> int:
-    """The exit status of the command; when the builder goes away meanwhile, the command is killed."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    poll.register(control, 0)  # its end only
-    while True:
-        ready = dict(poll.poll())
-        if pidfd in ready:
-            break
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        poll.unregister(control)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return code if code >= 0 else 128 - code
-
-
-def number_of(plan: dict[str, object], key: str) -> int:
-    value = plan[key]
-    assert isinstance(value, int)
-    return value
-
-
 def _raise_loopback() -> None:
     request = struct.pack("16sh14x", b"lo", _IFF_UP | _IFF_RUNNING)
     try:
@@ -168,27 +147,6 @@ def _raise_loopback() -> None:
             fcntl.ioctl(control, _SIOCSIFFLAGS, request)
     except OSError as error:
         raise Refused("raise the loopback interface", error.errno or 0) from None
-
-
-def give_pipes(fds: list[int], uid: int, gid: int) -> None:
-    """The command's user may open its own /dev/stdout: the pipes behind it are made the user's."""
-    for fd in fds:
-        if stat.S_ISFIFO(os.fstat(fd).st_mode):
-            try:
-                os.fchown(fd, uid, gid)
-            except OSError:
-                pass  # an id that this user namespace does not map is refused with words later
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has killed for memory since it started."""
-    try:
-        with open("/proc/vmstat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return 0
-    at = text.find(b"\noom_kill ")
-    return int(text[at + 10 : text.index(b"\n", at + 1)]) if at >= 0 else 0
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
