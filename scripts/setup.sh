@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 wanted=(
   "git git" "make make" "mmdebstrap mmdebstrap" "skopeo skopeo" "umoci umoci" "podman podman" "runc runc"
   "docker-registry docker-registry" "busybox busybox-static" "zstd zstd" "pigz pigz" "strace strace" "setfattr attr"
-  "newuidmap uidmap" "ip iproute2" "capsh libcap2-bin" "gcc gcc"
+  "newuidmap uidmap" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar"
 )
 missing=()
 for pair in "${wanted[@]}"; do

@@ -57,8 +57,11 @@ _REGISTRY_KEYS: Mapping[str, Form] = {
     "mirrors": "texts",
     "plain-http": "switch",
     "ca": "text",
+    "client-cert": "text",
+    "client-key": "text",
     "insecure-skip-verify": "switch",
 }
+_REGISTRY_PATHS = ("ca", "client-cert", "client-key")
 _SECTIONS = ("contexts", "build", "registry")
 _PATH_SCHEMES = ("oci-layout://", "oci-layout:", "oci-archive:", "docker-archive:")
 
@@ -207,7 +210,8 @@ class _Reader:
             for key, value in entries.items():
                 if key in _REGISTRY_KEYS:
                     result = self._value((*path, key), value, _REGISTRY_KEYS[key])
-                    checked[key] = os.path.join(self._directory, str(result)) if key == "ca" and result else result
+                    is_path = key in _REGISTRY_PATHS and bool(result)
+                    checked[key] = os.path.join(self._directory, str(result)) if is_path else result
             found[host] = checked
         return found
 
