@@ -89,9 +89,9 @@ def main() -> None:
     slimstage("build", "-t", "iris-naive", "-f", IRIS / "Dockerfile.naive", IRIS)
     slimstage("build", "-t", "iris", IRIS)
 
-    port = free_port()
+    port = free_port()  # the image's own, 8080, may be taken on this host
     quietly("rm", "--force", CONTAINER)  # of a demo that was interrupted
-    slimstage("run", "-d", "--name", CONTAINER, "-p", f"127.0.0.1:{port}:8080", "iris")
+    slimstage("run", "-d", "--name", CONTAINER, "-p", f"{port}:{port}", "-e", f"PORT={port}", "iris")
     try:
         print(f"\n$ curl -d '{{\"features\": {FLOWER}}}' http://127.0.0.1:{port}/predict", flush=True)
         answer = ask(port, FLOWER)

@@ -42,11 +42,13 @@ def slim() -> dict[str, Any]:
 @contextmanager
 def serving(image: str) -> Iterator[int]:
     """Runs the image detached; the port that leads to it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    # The network is the host's: other tests may use the image's own port.
+    with socket.socket() as outer, socket.socket() as inner:
+        outer.bind(("127.0.0.1", 0))
+        inner.bind(("0.0.0.0", 0))
+        port, own = (int(each.getsockname()[1]) for each in (outer, inner))
     name = f"test-{image}-{os.getpid()}"
-    slimstage("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:8080", image)
+    slimstage("run", "-d", "--name", name, "-p", f"127.0.0.1:{port}:{own}", "-e", f"PORT={own}", image)
     try:
         yield port
         slimstage("stop", name)

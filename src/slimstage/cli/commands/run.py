@@ -221,7 +221,8 @@ def _foreground(session: Session, record: ContainerRecord, config: ImageConfig, 
 
     def announce(started: ContainerRecord) -> None:
         for port in started.ports:
-            note(f"listening on {port}")
+            if port.host_port:  # none when the command had ended before one was opened
+                note(f"listening on {port}")
 
     running = ContainerSession(session.store(), record, config, options, stack)
     try:
