@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
@@ -130,3 +131,5 @@ def _take(stream: IO[bytes], path: str) -> None:
     from slimstage.tree.unpack import unpack_layer  # only when something is unpacked
 
     unpack_layer(cast(BinaryIO, stream), path, ())
+    if not os.listdir(path):
+        raise FormatError("the tar of the system is empty", code="bad-tar")
