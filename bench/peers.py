@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import time
@@ -66,22 +67,25 @@ class Slimstage:
     def __init__(self, home: Path, command: list[str]) -> None:
         self.root, self.command = home / "slimstage", command
         self.daemons: list[int] = []
-        self.env = {"SLIMSTAGE_ROOT": str(self.root)}
+        # An installed package has its modules compiled; a checkout compiles them at its first start, if it may.
+        self.env = {"SLIMSTAGE_ROOT": str(self.root), "PYTHONDONTWRITEBYTECODE": ""}
         self.contexts: list[str] = []
 
     def prepare(self, bases: Path) -> None:
+        self.contexts = []
         for name in BASES:
             self.contexts += ["--build-context", f"{REGISTRY}/{name}=oci-layout://{bases / name.replace(':', '-')}"]
-        # As for the others, the base images are unpacked before anything is timed.
-        text = "".join(f"FROM {REGISTRY}/{name} AS s{n}\n" for n, name in enumerate(BASES))
-        text += "FROM scratch\n" + "".join(f"COPY --from=s{n} /etc/passwd /{n}\n" for n in range(len(BASES)))
-        warm = self.root.parent / "warm"
-        warm.mkdir(parents=True, exist_ok=True)
-        (warm / "Dockerfile").write_text(text)
-        call(*self.build(warm, [], "warm:latest"), env=self.env)
+        self.clear()
 
     def clear(self) -> None:
-        call(*self.command, "prune", "--builds", "--force", env=self.env)
+        # The whole store goes, so that no digest of a context's file is remembered either; then, as for the others, the
+        # base images are unpacked before anything is timed.
+        shutil.rmtree(self.root, ignore_errors=True)
+        warm = self.root.parent / "warm"
+        warm.mkdir(parents=True, exist_ok=True)
+        for number, name in enumerate(BASES):
+            (warm / "Dockerfile").write_text(f"FROM {REGISTRY}/{name}\nLABEL warm=yes\n")
+            call(*self.build(warm, [], f"warm:{number}"), env=self.env)
 
     def build(self, context: Path, extra: list[str], tag: str) -> list[str]:
         return [*self.command, "build", "--progress=plain", *self.contexts, *extra, "-t", tag, str(context)]
@@ -103,7 +107,8 @@ class BuildKit:
         self.socket = self.home / "docker.sock"
         self.env = {
             **environment(), "DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{self.socket}",
-            "DOCKER_CONFIG": str(self.home / "cfg"),
+            # Newer docker programs want BuildKit's client, buildx, in a `cli-plugins` there.
+            "DOCKER_CONFIG": os.environ.get("BENCH_DOCKER_CONFIG", str(self.home / "cfg")),
         }  # fmt: skip
         self.daemons: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -205,6 +210,7 @@ class Buildah:
             "--layers",
             "--network=host",
             "--isolation=chroot",
+            *_ulimits(),
             *extra,
             "-t",
             tag,
@@ -216,6 +222,13 @@ class Buildah:
 
     def close(self) -> None:
         pass
+
+
+def _ulimits() -> list[str]:
+    """Newer buildah asks for 1048576 open files and processes, which not every kernel or container gives."""
+    asked = (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC))
+    given = {name: resource.getrlimit(limit)[1] for name, limit in asked}
+    return [f"--ulimit={name}={hard}:{hard}" for name, hard in given.items() if 0 <= hard < 1 << 20]
 
 
 def make_base(name: str, packages: str, to: Path) -> None:
