@@ -1,7 +1,8 @@
 """Which mirrors and keys this host's apt uses for a Debian suite: mmdebstrap shall use the same.
 
-`apt-get indextargets` tells what the sources amount to, in every form they are written in. Where package lists were
-never fetched (a fresh container) it does not know who signs what; then a repository counts whose path is Debian's.
+`apt-get indextargets` tells what the sources amount to and who publishes what, but only where package lists were
+fetched. Where they were not (a fresh container), the files of sources are read, and a repository counts whose path is
+Debian's. Source: sources.list(5).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from slimstage.values import dataclass
 
 _FORMAT = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 _DEBIAN_PATHS = ("debian", "debian-security", "debian-archive")
+_ONE_LINE = re.compile(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+\s+[^\s#]+\s+[^#]+)")
 _SIGNED_BY = re.compile(r"signed-by\s*[=:]\s*([^\s\]]+)", re.IGNORECASE)
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _TRUSTED_PARTS = "/etc/apt/trusted.gpg.d"
@@ -48,7 +50,10 @@ class Target:
 
 def sources_of(suite: str, components: Sequence[str]) -> AptSources:
     """The suite with its updates and security fixes, from the host's own sources; empty when it has none of Debian."""
-    lines = choose(parse_targets(_indextargets()), suite, components)
+    targets = [target for target in parse_targets(_indextargets()) if target.is_debian]
+    if not targets:
+        targets = [target for text in _source_files() for target in parse_sources(text)]
+    lines = choose(targets, suite, components)
     return AptSources(lines, _keyring() if lines else None)
 
 
@@ -73,6 +78,52 @@ def parse_targets(lines: Iterable[str]) -> list[Target]:
     return found
 
 
+def parse_sources(text: str) -> list[Target]:
+    """The package repositories of one file of sources, in either of its forms; what is switched off is left out."""
+    found = []
+    for line in text.splitlines():
+        match = _ONE_LINE.match(line)
+        if match:
+            uri, release, *components = match[1].split()
+            found += [Target(uri.rstrip("/"), release, component, "") for component in components]
+    for stanza in re.split(r"\n\s*\n", text):
+        fields: dict[str, list[str]] = {}
+        name = ""
+        for line in stanza.splitlines():
+            if line.startswith("#"):
+                continue
+            if line[:1].isspace():
+                fields.get(name, []).extend(line.split())
+                continue
+            name, _, value = line.partition(":")
+            name = name.lower()
+            fields[name] = value.split()
+        if "deb" not in fields.get("types", ()) or fields.get("enabled", ["yes"])[:1] in (["no"], ["false"], ["0"]):
+            continue
+        found += [
+            Target(uri.rstrip("/"), release, component, "")
+            for uri in fields.get("uris", ())
+            for release in fields.get("suites", ())
+            for component in fields.get("components", ())
+        ]
+    return [target for target in found if "://" in target.uri]
+
+
+def _source_files() -> list[str]:
+    """The texts of this host's files of sources."""
+    paths = ["/etc/apt/sources.list"]
+    for pattern in ("*.list", "*.sources"):
+        paths += sorted(glob.glob(f"/etc/apt/sources.list.d/{pattern}"))
+    texts = []
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                texts.append(file.read(1 << 20))
+        except OSError:
+            continue
+    return texts
+
+
 def _indextargets() -> list[str]:
     try:
         done = subprocess.run(
@@ -92,13 +143,7 @@ def _keyring() -> str | None:
     """A file of keys to be trusted; None where the host's general directory holds some, which mmdebstrap uses itself."""
     if any(name.endswith((".gpg", ".asc")) for name in _names(_TRUSTED_PARTS)):
         return None
-    named = []
-    for path in ["/etc/apt/sources.list", *sorted(glob.glob("/etc/apt/sources.list.d/*"))]:
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                named += signed_by(file.read(1 << 20))
-        except OSError:
-            continue
+    named = [path for text in _source_files() for path in signed_by(text)]
     return next((path for path in [*named, _KEYRING] if "debian" in path and os.path.isfile(path)), None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slimstage.bases.aptsources import AptSources, Target, choose, parse_targets, signed_by
+from slimstage.bases.aptsources import AptSources, Target, choose, parse_sources, parse_targets, signed_by
 from slimstage.bases.bootstrap import explained, mmdebstrap_arguments
 from slimstage.bases.debian import DebianSpec, check_architecture, debian_config, parse_debian
 from slimstage.errors import PlanError, SandboxError
@@ -171,6 +171,57 @@ def test_without_package_lists_the_path_tells_what_is_debian() -> None:
 
 def test_a_host_without_debian_leaves_the_choice_to_mmdebstrap() -> None:
     assert choose(_targets("http://archive.test/ubuntu noble main Ubuntu", "garbage", ""), "bookworm", ["main"]) == ()
+
+
+def test_files_of_sources_are_read_where_no_lists_were_fetched() -> None:
+    lines = """# a comment
+deb [arch=amd64 signed-by=/k.gpg] http://mirror.test/debian/ bookworm main contrib # ours
+  deb http://mirror.test/debian-security bookworm-security main
+deb-src http://mirror.test/debian bookworm main
+#deb http://off.test/debian bookworm main
+deb cdrom:[Debian]/ bookworm main
+"""
+    stanzas = """Types: deb deb-src
+# URIs: http://snapshot.test/
+URIs: http://mirror.test/debian
+Suites: bookworm
+ bookworm-updates
+Components: main contrib
+Signed-By: /k.gpg
+
+Types: deb
+URIs: http://mirror.test/debian-security/
+Suites: bookworm-security
+Components: main
+
+Types: deb
+Enabled: no
+URIs: http://off.test/debian
+Suites: bookworm
+Components: main
+
+Types: deb-src
+URIs: http://src.test/debian
+Suites: bookworm
+Components: main
+"""
+    assert [(each.uri, each.release, each.component) for each in parse_sources(lines)] == [
+        ("http://mirror.test/debian", "bookworm", "main"),
+        ("http://mirror.test/debian", "bookworm", "contrib"),
+        ("http://mirror.test/debian-security", "bookworm-security", "main"),
+    ]
+    assert choose(parse_sources(stanzas), "bookworm", ["main"]) == (
+        "deb http://mirror.test/debian bookworm main",
+        "deb http://mirror.test/debian bookworm-updates main",
+        "deb http://mirror.test/debian-security bookworm-security main",
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "deb\n", "deb x", ": :\n  y\n", "Types:\nURIs:\n", " leading\n", "deb [ x y z"]
+)
+def test_odd_files_of_sources_name_nothing(text: str) -> None:
+    assert parse_sources(text) == []
 
 
 def test_keyrings_are_read_from_both_forms_of_sources() -> None:
