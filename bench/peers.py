@@ -70,6 +70,7 @@ class Slimstage:
         # An installed package has its modules compiled; a checkout compiles them at its first start, if it may.
         self.env = {"SLIMSTAGE_ROOT": str(self.root), "PYTHONDONTWRITEBYTECODE": ""}
         self.contexts: list[str] = []
+        self.is_clear = False
 
     def prepare(self, bases: Path) -> None:
         self.contexts = []
@@ -80,14 +81,18 @@ class Slimstage:
     def clear(self) -> None:
         # The whole store goes, so that no digest of a context's file is remembered either; then, as for the others, the
         # base images are unpacked before anything is timed.
+        if self.is_clear:
+            return
         shutil.rmtree(self.root, ignore_errors=True)
         warm = self.root.parent / "warm"
         warm.mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(BASES):
             (warm / "Dockerfile").write_text(f"FROM {REGISTRY}/{name}\nLABEL warm=yes\n")
             call(*self.build(warm, [], f"warm:{number}"), env=self.env)
+        self.is_clear = True
 
     def build(self, context: Path, extra: list[str], tag: str) -> list[str]:
+        self.is_clear = False
         return [*self.command, "build", "--progress=plain", *self.contexts, *extra, "-t", tag, str(context)]
 
     def export(self, context: Path, extra: list[str], tag: str, to: Path) -> list[str]:
