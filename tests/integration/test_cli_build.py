@@ -79,7 +79,7 @@ def test_the_document_of_a_build_has_every_field_of_its_contract(slimstage: Slim
     document = built(slimstage, "-t", "app", "-t", "localhost:5000/app:1")
     assert set(document) == {
         "image_id", "manifest_digest", "tags", "platform", "size_bytes", "compressed_bytes", "duration_s", "layers",
-        "stages", "steps", "warnings", "outputs",
+        "stages", "steps", "warnings", "outputs", "stayed_behind",
     }  # fmt: skip
     assert [(stage["name"], stage["status"]) for stage in document["stages"]] == [
         ("files", "built"), ("unused", "skipped"), ("final", "built"),

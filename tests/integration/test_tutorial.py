@@ -133,6 +133,6 @@ def test_a_failing_test_stage_fails_the_build(tmp_path: Path) -> None:
     folder = tmp_path / "lesson9"
     shutil.copytree(TUTORIAL / "09-build-test-package", folder)
     (folder / "calc.py").write_text((folder / "calc.py").read_text().replace("a + b", "a - b"))
-    done = slimstage("build", "--target", "test", folder, status=1, timeout_s=700)
+    done = slimstage("build", "--target", "test", folder, status=1, timeout_s=700, may_trace=True)
     assert "FAILED (failures=1)" in done.err
-    assert "Dockerfile:7" in done.err
+    assert "Dockerfile:8:1: run-failed" in done.err

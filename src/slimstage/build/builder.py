@@ -33,6 +33,7 @@ from slimstage.events import BuildFinished, BuildStarted, CacheHit, Event, Liste
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, WorkdirStep
 from slimstage.store.records import Record
 from slimstage.store.store import Store
+from slimstage.values import replace
 
 FEWEST_JOBS = 4
 """Steps that run at once even on few cores: many wait for a network or a disk."""
@@ -156,17 +157,22 @@ class _Engine:
             for step, base in prepared.base_of.items()
         }
         blobs = image.blobs
+        size_bytes = sum(layer.size_bytes for layer in image.layers)
+        stages = stage_results(graph, outcomes, bases, self._sizes)
         return BuildResult(
             image_id=image.id,
             manifest_digest=next((each.digest for each in outputs if each.digest), None)
             or _digest_without_output(image),
             tags=tuple(dict.fromkeys([*self._request.tags, *(n for o in self._request.outputs for n in o.names)])),
             platform=str(image.platform),
-            size_bytes=sum(layer.size_bytes for layer in image.layers),
+            size_bytes=size_bytes,
             compressed_bytes=sum(blob.size for blob in blobs if blob) if all(blobs) else None,
             duration_s=round(self._clock(), 3),
             layers=layer_results(image.config, [layer.size_bytes for layer in image.layers], blobs),
-            stages=stage_results(graph, outcomes, bases, self._sizes),
+            # The target's tree is the image: one size for both, that of the image's layers.
+            stages=tuple(
+                replace(each, size_bytes=size_bytes) if each.index == graph.target else each for each in stages
+            ),
             steps=step_results(graph, outcomes, self._sizes),
             warnings=tuple(self._warnings),
             outputs=outputs,

@@ -112,7 +112,7 @@ def _not_here(error: PlanError | RegistryError, image: str) -> PlanError | Regis
     hint = first.hint if first.hint and first.hint.startswith("did you mean") else None
     notes = (
         f'the store has no image "{image}"; it is here when it was built: slimstage build -t {image} .',
-        *first.notes,
+        *(note for note in first.notes if not note.startswith("without a registry")),
     )
     error.diagnostics = (Diagnostic(first.code, first.message, first.span, notes, hint, first.severity),)
     return error
