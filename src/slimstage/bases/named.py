@@ -93,12 +93,6 @@ class NamedImages:
         if reference.digest is not None:
             self._store.records.put(Record(_pin(reference, platform), image, None))
 
-    def close(self) -> None:
-        """Ends transfers of other threads and closes connections. Idempotent."""
-        with self._lock:
-            if self._made is not None:
-                self._made.close()
-
     def _is_whole(self, image: StoredImage) -> bool:
         store = self._store
         return all(
