@@ -97,6 +97,7 @@ class _Engine:
             clock=self._clock,
             extra=self._extra,
             cancel=cancel,
+            spans=prepared.spans,
         )
         executor = ThreadExecutor(worker.work, self._jobs)
         cleanup.callback(executor.close)

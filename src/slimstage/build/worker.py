@@ -28,6 +28,7 @@ from slimstage.cache.keys import (
     rerun_key,
 )
 from slimstage.cache.local import Cache
+from slimstage.diagnostics import Span
 from slimstage.errors import Interrupted, SlimstageError
 from slimstage.events import CacheHit, Listener, StepCancelled, StepFailedEvent, StepFinished, StepStarted
 from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId
@@ -63,8 +64,10 @@ class Worker:
         clock: Callable[[], float],
         extra: Callable[[AnyStep], Mapping[str, Any]],
         cancel: threading.Event,
+        spans: Mapping[StepId, Span],
     ) -> None:
         self._store, self._cache, self._bases, self._base_of = store, cache, bases, base_of
+        self._spans = spans
         self._files, self._runs = files, runs
         self._numbering, self._emit, self._clock, self._extra, self._cancel = numbering, listener, clock, extra, cancel
 
@@ -79,6 +82,8 @@ class Worker:
             self._emit(StepCancelled(self._clock(), step.id, shown.stage))
             raise
         except SlimstageError as error:
+            if (span := self._spans.get(step.id)) is not None:
+                error.at(span)
             self._emit(StepFailedEvent(self._clock(), step.id, shown.stage, error.message))
             raise
 
