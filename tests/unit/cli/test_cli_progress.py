@@ -16,6 +16,7 @@ from slimstage.cli.progress.plain import PlainProgress
 from slimstage.cli.terminal import Paint
 from slimstage.errors import UsageError
 from slimstage.events import (
+    BaseProgress,
     BaseResolved,
     BuildFinished,
     BuildStarted,
@@ -72,6 +73,12 @@ def test_plain_reads_as_buildkits_does() -> None:
         "#4 [serve 2/2] RUN false",
         "#4 ERROR: exit status 1",
     ]
+
+
+def test_bases_that_are_made_are_told_before_any_step() -> None:
+    making = BaseProgress(0.1, "python:3.11", "installing packages")
+    assert plain(making) == ["python:3.11: installing packages"]
+    assert event_object(making)["event"] == "base-progress"
 
 
 def test_a_long_transfer_does_not_fill_the_log() -> None:
@@ -191,6 +198,30 @@ def test_the_terminal_picture_has_stages_steps_and_their_last_lines() -> None:
         assert "text" in text
         assert "\x07" not in text
         assert all(len(line) <= width for line in text.splitlines())
+
+
+def test_the_terminal_picture_has_the_bases_that_are_being_made() -> None:
+    from rich.console import Console
+
+    from slimstage.cli.progress.tty import picture
+
+    def drawn() -> str:
+        console = Console(file=io.StringIO(), width=80, height=40)
+        with console.capture() as capture:
+            console.print(picture(view, 2.0, 80, 40))
+        return capture.get()
+
+    view = BuildView()
+    for name, doing in (("a", "downloading packages"), ("b", "reading package lists"), ("a", "installing packages")):
+        view.apply(BaseProgress(0.1, name, doing))
+    assert [line.split() for line in drawn().splitlines()[1:]] == [
+        ["●", "a", "installing", "packages"],
+        ["●", "b", "reading", "package", "lists"],
+    ]
+    view.apply(BaseResolved(0.2, "", "a", DIGEST))
+    assert "installing" not in drawn()
+    view.apply(BUILD[0])
+    assert "reading" not in drawn()
 
 
 def test_the_terminal_picture_fits_a_low_terminal() -> None:
