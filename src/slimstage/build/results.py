@@ -139,7 +139,8 @@ def _copies(
         if isinstance(step, CopyStep) and isinstance(step.source, FromStep) and step.paths:
             source = graph.steps[step.source.step]
             name = source.reference if isinstance(source, BaseStep) else names.get(source.stage, "")
-            found.append(StageCopy(name, step.paths, _own_bytes(each, outcomes, sizes)))
+            paths = tuple("/" if path == "." else f"/{path}" for path in step.paths)
+            found.append(StageCopy(name, paths, _own_bytes(each, outcomes, sizes)))
     return tuple(found)
 
 

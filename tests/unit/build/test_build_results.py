@@ -71,7 +71,12 @@ def test_sizes_of_stages_hold_their_bases_and_copies_say_from_where() -> None:
         ("c", "built", 50_740),
         ("stage-2", "cached", 1_030),
     ]
-    assert found[2].copied_from == (StageCopy("c", ("x",), 30),)
+    assert found[2].copied_from == (StageCopy("c", ("/x",), 30),)
+
+
+def test_the_whole_tree_of_a_stage_is_its_root() -> None:
+    graph = planned("FROM busybox AS b\nRUN x\nFROM scratch\nCOPY --from=b / /\n")
+    assert stage_results(graph, {}, bases(graph), {"s1.1": 9})[1].copied_from == (StageCopy("b", ("/",), 9),)
 
 
 def test_skipped_stages_have_no_size_and_say_why() -> None:
