@@ -116,7 +116,8 @@ class Bases:
         config = from_json(config_bytes)
         check_platform(config, platform)
         layers = _layers(reference, manifest, config)
-        self._store.blobs.copy(io.BytesIO(config_bytes), manifest.config.digest, len(config_bytes))
+        if not self._store.blobs.has(manifest.config.digest):  # else each cached build would wait for the disk
+            self._store.blobs.copy(io.BytesIO(config_bytes), manifest.config.digest, len(config_bytes))
         self._store.blobs.put(manifest.raw)
         known = tuple(self._unpacker.known(layer) for layer in layers)
         return Base(reference, manifest.config.digest, manifest.digest, config, config.platform, known)

@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Self
 
 from slimstage.context.patterns import Matched, Pattern, PatternMatcher
@@ -240,9 +241,11 @@ class LocalContext:
     def _scan(self, fd: int, prefix: str, above: Matched | None, found: list[Entry]) -> None:
         try:
             with os.scandir(fd) as listing:
-                children = sorted(listing, key=_by_bytes)
+                children = sorted(listing, key=_name)
         except OSError as error:
             raise self.changed(prefix, error) from error
+        if not all(child.name.isascii() for child in children):
+            children.sort(key=_by_bytes)  # the same order for plain names, and dearer
         ignored = self.ignored
         for child in children:
             path = prefix + child.name
@@ -296,6 +299,9 @@ def cannot_open(path: str, name: str, error: OSError) -> ContextError:
             hint="name the directory that holds it, and the Dockerfile with -f",
         )
     return ContextError(f'"{path}" cannot be opened for {name}: {error.strerror}', code="context-unreadable")
+
+
+_name = attrgetter("name")
 
 
 def _by_bytes(entry: os.DirEntry[str]) -> bytes:
