@@ -84,9 +84,8 @@ def load_images(store: Store, path: str) -> list[StoredImage]:
     loaded: dict[str, StoredImage] = {}
     for digest, names in _entries(store, path).items():
         base = bases.resolve(f"{kind}{os.path.abspath(path)}@{digest}", platform)
-        stack = bases.fetch(base, _ignore, "")
-        layers = tuple(_with_layer(layer, identity) for layer, identity in zip(base.layers, stack, strict=True))
-        store.images.put(StoredImage(base.id, base.manifest, base.platform, layers, time.time()), names)
+        bases.fetch(base, _ignore, "")
+        store.images.put(StoredImage(base.id, base.manifest, base.platform, bases.layers(base), time.time()), names)
         found = store.images.find(base.id)
         assert found is not None
         loaded[base.id] = found
@@ -121,9 +120,3 @@ def _entries(store: Store, path: str) -> dict[str, list[str]]:
 
 def _ignore(event: object) -> None:
     pass
-
-
-def _with_layer(layer: Any, identity: Any) -> Any:
-    from slimstage.values import replace
-
-    return replace(layer, layer=identity)
