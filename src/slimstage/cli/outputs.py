@@ -183,7 +183,9 @@ def _check_place(place: str, *, is_file: bool) -> None:
     """What is in the way of a path. A directory that is missing is no fault: it will be made."""
     path = os.path.abspath(place)
     if is_file and os.path.isdir(path) and not os.path.islink(path):
-        raise UsageError(f'{FLAG}: "{place}" is a directory', code="bad-output", hint="name a file in it, or use tar=false")
+        raise UsageError(
+            f'{FLAG}: "{place}" is a directory', code="bad-output", hint="name a file in it, or use tar=false"
+        )
     above = path if not is_file else os.path.dirname(path)
     while not os.path.lexists(above):
         above = os.path.dirname(above)

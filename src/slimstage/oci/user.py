@@ -45,7 +45,8 @@ def resolve_user(spec: str, passwd: str | None, group: str | None) -> Identity:
     """The ids of `user`, `uid`, `user:group` or any mix; "" is root.
 
     A user from passwd has the supplementary groups that name it, unless a group is given explicitly; a process always is
-    in its own group as well (containerd GHSA-hmfx-3pcx-653p). A number without passwd entry has group 0. Raises PlanError: a name that is not in the files (with a near one), an id out of range.
+    in its own group as well (containerd GHSA-hmfx-3pcx-653p). A number without passwd entry has
+    group 0. Raises PlanError: a name that is not in the files (with a near one), an id out of range.
     """
     user, colon, wanted_group = spec.partition(":")
     accounts = list(_accounts(passwd or ""))

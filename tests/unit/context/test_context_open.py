@@ -123,7 +123,7 @@ def test_an_ignore_file_that_leads_out_of_the_context_is_refused_and_not_shown(t
 
 
 def test_an_ignore_file_that_is_a_symlink_in_the_context_is_read(tmp_path: Path) -> None:
-    files = {"Dockerfile": "", ".dockerignore": Symlink("patterns"), "patterns": "x\n", "x": ""}
+    files: Tree = {"Dockerfile": "", ".dockerignore": Symlink("patterns"), "patterns": "x\n", "x": ""}
     with opened(make_tree(tmp_path / "c", files)) as found:
         assert "x" not in walked(found)
 
