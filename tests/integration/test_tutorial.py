@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
@@ -91,9 +92,13 @@ def test_lesson_6_the_right_order_installs_once_and_explain_names_the_file(tmp_p
         document = slimstage("build", "--json", "-t", tag, *args, folder, timeout_s=700).json()
         return [(step["instruction"].split()[0] + " " + step["status"], step["why"]) for step in document["steps"]]
 
+    def edit() -> None:
+        with (folder / "app.py").open("a") as file:
+            file.write(f"# edited {uuid.uuid4()}\n")  # never as in an earlier run, which the store remembers
+
+    edit()
     again("lesson6"), again("lesson6-bad", "-f", folder / "Dockerfile.bad")
-    with (folder / "app.py").open("a") as file:
-        file.write("# edited\n")
+    edit()
     good, bad = again("lesson6"), again("lesson6-bad", "-f", folder / "Dockerfile.bad")
     assert [what for what, _ in good if what.startswith("RUN")] == ["RUN cached"]
     assert [what for what, _ in bad if what.startswith("RUN")] == ["RUN run"]
