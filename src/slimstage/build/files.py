@@ -133,9 +133,8 @@ class FileSteps:
             self._fetch(step, work, reading)
 
     def _fetch(self, step: CopyStep, work: str, reading: Reading) -> None:
-        from slimstage.build.downloads import StoreDownloads  # few builds fetch anything
-
         from slimstage.build.add import fetch_sources  # only when a step runs
+        from slimstage.build.downloads import StoreDownloads  # few builds fetch anything
 
         os.mkdir(work, 0o700)
         reading.fetched = fetch_sources(
