@@ -29,5 +29,5 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-"$venv/bin/pip" install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-"$venv/bin/pip" install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+"$venv/bin/pip" install -q -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+"$venv/bin/pip" install -q -q --disable-pip-version-check --no-deps --no-build-isolation -e .
