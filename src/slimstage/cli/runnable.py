@@ -109,12 +109,11 @@ def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, sessio
 def _not_here(error: PlanError | RegistryError, image: str) -> PlanError | RegistryError:
     """The error with what someone can do who wants to run an image: build it."""
     first = error.diagnostics[0]
-    hint = first.hint if first.hint and first.hint.startswith("did you mean") else None
     notes = (
         f'the store has no image "{image}"; it is here when it was built: slimstage build -t {image} .',
         *(note for note in first.notes if not note.startswith("without a registry")),
     )
-    error.diagnostics = (Diagnostic(first.code, first.message, first.span, notes, hint, first.severity),)
+    error.diagnostics = (Diagnostic(first.code, first.message, first.span, notes, first.hint, first.severity),)
     return error
 
 
