@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -296,18 +297,19 @@ class Podman:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman]:
-    """podman on places of its own, taken down at the end."""
-    top = tmp_path_factory.mktemp("podman")
+def podman() -> Iterator[Podman]:
+    """podman on places of its own, taken down at the end; podman allows 50 characters for one of their paths."""
+    top = Path(tempfile.mkdtemp(prefix="podman-"))
     runtime = ("--runtime", "runc") if shutil.which("runc") else ()
     podman = Podman(("podman", "--root", f"{top}/root", "--runroot", f"{top}/run", "--tmpdir", f"{top}/tmp",
                      "--storage-driver", "vfs", *runtime))  # fmt: skip
     probe = subprocess.run([*podman.words, "info"], check=False, capture_output=True, text=True)
     if probe.returncode:
+        shutil.rmtree(top, ignore_errors=True)
         pytest.skip(f"podman does not work on this host: {probe.stderr.strip().splitlines()[-1]}")
     yield podman
     subprocess.run([*podman.words, "rmi", "--all", "--force"], check=False, capture_output=True)
-    shutil.rmtree(top / "root", ignore_errors=True)
+    shutil.rmtree(top, ignore_errors=True)
 
 
 @needs("podman")
