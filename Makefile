@@ -51,4 +51,4 @@ requirements: setup
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench .test-store
