@@ -11,6 +11,9 @@ PY := $(VENV)/bin/python
 # Two workers even on one core: much of the suite waits for child processes.
 WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 
+# Where it is set, each of the many commands that tests start would compile every module again.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help setup check test test-fast demo bench docs requirements clean
 
 help:
