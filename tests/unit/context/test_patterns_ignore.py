@@ -132,7 +132,8 @@ patterns = st.tuples(st.sampled_from(["", "", "!"]), st.lists(pieces, min_size=1
 @settings(max_examples=500, deadline=None)
 @given(st.lists(patterns, min_size=1, max_size=4), paths)
 def test_walking_agrees_with_a_port_of_mobys_matcher(given_patterns: list[str], path: str) -> None:
-    cleaned = [p for p in given_patterns if not p.lstrip("!").startswith("/")]
+    # The port cleans what stands behind a `!`; moby cleans the whole, where `!.` is a name: such patterns are left out.
+    cleaned = [p for p in given_patterns if not p.startswith("!.") and not p.lstrip("!").startswith("/")]
     try:
         expected = port.PatternMatcher(cleaned).matches(path)
     except ValueError:
