@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -309,13 +310,17 @@ def test_remove_tree_takes_deep_trees_and_missing_ones(tmp_path: Path) -> None:
     assert not top.exists()
 
 
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A directory that another user can reach: pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made)
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
-def test_user_without_rights_can_remove_directories_that_are_closed(tmp_path: Path) -> None:
-    for path in (tmp_path, *tmp_path.parents[:2]):
-        path.chmod(0o755)
-    home = tmp_path / "home"
-    home.mkdir()
+def test_user_without_rights_can_remove_directories_that_are_closed(open_to_all: Path) -> None:
+    home = open_to_all
     os.chown(home, 65534, 65534)
     code = f"""
 import os
