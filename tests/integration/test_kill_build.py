@@ -105,7 +105,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Whole:
 def test_killed_at_random_moments_nothing_stays_and_the_next_build_is_equal(tmp_path: Path, whole: Whole) -> None:
     chance, killed = random.Random(3), 0
     # How far into a build the kill may come; less after a build that was quicker, so that most kills meet one at work.
-    reach_s = {is_fresh: whole.duration_s * 1.2 for is_fresh in (True, False)}
+    reach_s = dict.fromkeys((True, False), whole.duration_s * 1.2)
     for number in range(ROUNDS):
         is_fresh = number % 2 == 1
         root = tmp_path / f"root{number // ROUNDS_PER_STORE}"
