@@ -9,15 +9,11 @@ Exit status: 0 done, 1 the user's own command or check failed, 2 the input is wr
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
 
 from slimstage.version import __version__
-
-_COLLECT_AFTER = 50_000
-"""New objects before the collector looks for cycles: importing alone makes tens of thousands, and none is garbage."""
 
 _COMPLETION = "_SLIMSTAGE_COMPLETE"
 """Set by the shell functions that `slimstage completion` prints."""
@@ -29,7 +25,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given in (["--version"], ["-V"]) and _COMPLETION not in os.environ:
         return _print_version()
 
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     from slimstage.cli import failures, program
 
     session = program.Session(own_arguments=given if arguments is None else None)
