@@ -9,6 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 wanted=(
   "git git" "make make" "mmdebstrap mmdebstrap" "skopeo skopeo" "umoci umoci" "podman podman" "runc runc"
   "docker-registry docker-registry" "busybox busybox-static" "zstd zstd" "pigz pigz" "strace strace" "setfattr attr"
+  "mkfs.ext4 e2fsprogs" "mkfs.xfs xfsprogs" "mkfs.btrfs btrfs-progs" "fuse-overlayfs fuse-overlayfs"
   "newuidmap uidmap" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar"
 )
 missing=()

@@ -48,7 +48,7 @@ def make_overlay(
         return _by_mount(stack, options, attributes, place, what)
     appended: _Options = [("lowerdir+", f"/proc/self/fd/{fd}") for fd in stack]
     try:
-        tree = make_filesystem("overlay", [("source", "overlay"), *appended, *options], attributes, what)
+        tree = make_filesystem("overlay", [*appended, *options], attributes, what)
     except Refused as refused:
         if refused.number != _EINVAL:
             raise
