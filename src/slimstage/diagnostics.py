@@ -17,6 +17,9 @@ Severity = Literal["error", "warning", "info"]
 _WIDEST = 160
 """Columns of an excerpt line that are shown; a longer line is cut around the place that matters."""
 
+_MOST_LINES = 8
+"""Lines of a place that are shown; of a longer one the first, and how many follow."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
@@ -67,7 +70,10 @@ class Diagnostic:
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The remark as plain text: `file:line:column: code: message`, the excerpt with a caret, notes, hint."""
+    """The remark as plain text: `file:line:column: code: message`, the excerpt with a caret, notes, hint.
+
+    All lines of a place of several lines are shown, the first with carets.
+    """
     place = f"{diagnostic.span}: " if diagnostic.span else ""
     severity = "" if diagnostic.severity == "error" else f"{diagnostic.severity}: "
     lines = [f"{shown(place)}{severity}{diagnostic.code}: {shown(diagnostic.message)}"]
@@ -90,7 +96,23 @@ def _excerpt(span: Span) -> list[str]:
         text, start, end = text[left : left + _WIDEST], start - left, min(end - left, _WIDEST)
     number = f"{span.line:>5} | "
     before = "".join("\t" if c == "\t" else " " for c in text[:start])
-    return [number + shown(text, tabs=True), " " * (len(number) - 2) + "| " + before + "^" * max(1, end - start)]
+    margin = " " * (len(number) - 2) + "| "
+    return [number + shown(text, tabs=True), margin + before + "^" * max(1, end - start), *_further(span, margin)]
+
+
+def _further(span: Span, margin: str) -> list[str]:
+    """The lines of a place behind its first."""
+    last = min(span.end_line, span.line + _MOST_LINES - 1)
+    lines = []
+    for number in range(span.line + 1, last + 1):
+        text = span.source.line(number)
+        if text is None:
+            return lines
+        cut = text if len(text) <= _WIDEST else text[:_WIDEST] + " …"
+        lines.append(f"{number:>5} | {shown(cut, tabs=True)}".rstrip())
+    if last < span.end_line:
+        lines.append(f"{margin}… and {span.end_line - last} more lines")
+    return lines
 
 
 def shown(text: str, *, tabs: bool = False) -> str:
