@@ -2,6 +2,7 @@
 # make demo    the example: naive and multi-stage image side by side, a prediction from the slim one
 # make check   ruff and mypy only
 # make bench   slimstage beside BuildKit and buildah
+# make bench-scale   how cost grows with files, stages, steps, sizes and jobs, with the plots of docs/scaling.md
 #
 # Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
 .DEFAULT_GOAL := help
@@ -14,7 +15,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test test-fast demo bench docs requirements clean
+.PHONY: help setup check test test-fast demo bench bench-scale docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -42,14 +43,20 @@ demo: setup
 bench: setup
 	@$(PY) bench/run.py
 
+# The plots take matplotlib, which nothing else needs.
+bench-scale: setup
+	$(VENV)/bin/pip install -q -q --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@$(PY) bench/scale.py
+	@$(PY) bench/scale.py --plot
+
 docs: setup
 	$(PY) scripts/make_cli_docs.py
 
 # Hashes of every wheel, and no address of an index.
 requirements: setup
 	$(VENV)/bin/pip install -q pip-tools
-	cd requirements && for f in dev runtime; do \
-	  in=$$([ $$f = dev ] && echo "dev.in ../pyproject.toml" || echo ../pyproject.toml); \
+	cd requirements && for f in dev runtime bench; do \
+	  case $$f in dev) in="dev.in ../pyproject.toml";; runtime) in=../pyproject.toml;; bench) in=bench.in;; esac; \
 	  ../$(VENV)/bin/pip-compile -q --generate-hashes --no-header --no-annotate --strip-extras --allow-unsafe --upgrade \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done
 
