@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import shutil
+from collections.abc import Sequence
 
 from slimstage.errors import SandboxError
 from slimstage.sandbox import capabilities, plan
@@ -135,11 +136,23 @@ def _seccomp(mask: int) -> dict[str, object]:
 
 
 def _arguments(condition: Condition) -> list[list[dict[str, object]]]:
-    """Alternatives, each a list of comparisons. Of several refused values runc can be told the first only."""
-    index = condition.argument
+    """Alternatives, each one comparison. runc compares 64 bits and the kernel reads 32, so only masked ones will do."""
+    alternatives = [(condition.mask, value) for value in condition.values]
     if condition.is_negated:
-        return [[{"index": index, "value": condition.values[0], "op": "SCMP_CMP_NE"}]]
+        alternatives = _all_but(condition.values)
     return [
-        [{"index": index, "value": condition.mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}]
-        for value in condition.values
+        [{"index": condition.argument, "value": mask, "valueTwo": value, "op": "SCMP_CMP_MASKED_EQ"}]
+        for mask, value in alternatives
     ]
+
+
+def _all_but(values: Sequence[int], bit: int = 31, prefix: int = 0) -> list[tuple[int, int]]:
+    """(mask, value) pairs that match each number of 32 bits but these: the blocks of the binary tree without them."""
+    if not values:
+        return [(-(1 << (bit + 1)) & 0xFFFFFFFF, prefix)]
+    if bit < 0:
+        return []
+    found = []
+    for half in (prefix, prefix | 1 << bit):
+        found += _all_but([each for each in values if each >> bit == half >> bit], bit - 1, half)
+    return found
