@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from slimstage.store.doctor import examine
-from slimstage.store.session import dead_sessions
+from slimstage.store.leftovers import dead_sessions
 from slimstage.store.store import Store
 from support.building import Image, Project, mounts_below, processes_with
 from support.rootfs import needs_sandbox

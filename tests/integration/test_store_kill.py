@@ -14,7 +14,7 @@ import pytest
 
 from slimstage.store.collect import prune
 from slimstage.store.doctor import examine
-from slimstage.store.session import dead_sessions
+from slimstage.store.leftovers import dead_sessions
 from slimstage.store.store import Store
 
 _WORK = """

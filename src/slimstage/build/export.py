@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from slimstage.build.packing import Times
 from slimstage.errors import UsageError
+from slimstage.store.files import remove_tree
+from slimstage.store.leftovers import beside
 from slimstage.tree.entry import Entry
 from slimstage.tree.pack import LAYER_XATTRS, member_header
 from slimstage.tree.union import UnionTree
@@ -19,16 +21,34 @@ _BLOCK = 1 << 20
 _END = bytes(1024)
 
 
-def export_directory(tree: UnionTree, destination: str, times: Times) -> None:
-    """Copies the tree into the directory, which is made when it is missing; what is there else stays.
+def export_directory(tree: UnionTree, destination: str, times: Times, beside: Callable[[str], str] = beside) -> None:
+    """Copies the tree into the directory. A new one appears whole or not at all; in one that is there files are put one
+    by one, and what is there else stays.
 
     Files belong to whoever runs this, as with buildx: only modes, times and links are kept. Devices are left out.
-    Raises UsageError: the destination is no directory.
+    beside: names the directory that is written first. Raises UsageError: the destination is no directory.
     """
+    path = os.path.realpath(destination)
+    if os.path.isdir(path):
+        _copy_tree(tree, path, times)
+        return
     try:
-        os.makedirs(destination, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if os.path.lexists(path):
+            raise NotADirectoryError
     except (FileExistsError, NotADirectoryError) as cause:
         raise UsageError(f'--output: "{destination}" is not a directory', code="bad-output") from cause
+    temporary = beside(path)
+    os.mkdir(temporary)
+    try:
+        _copy_tree(tree, temporary, times)
+        os.rename(temporary, path)
+    except BaseException:
+        remove_tree(temporary)
+        raise
+
+
+def _copy_tree(tree: UnionTree, destination: str, times: Times) -> None:
     uid, gid = os.geteuid(), os.getegid()
     first: dict[tuple[int, int], str] = {}
     with TreeWriter(destination) as writer:

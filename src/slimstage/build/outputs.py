@@ -15,6 +15,7 @@ from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
 from slimstage.digest import Digest
 from slimstage.errors import StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
+from slimstage.store.files import create_exclusive
 from slimstage.store.images import StoredImage
 from slimstage.store.source import Export, StoreSource
 from slimstage.store.store import Store
@@ -63,12 +64,13 @@ class Outputs:
         export = Export(
             StoreSource(self._store.blobs, manifest.digest), self._names(output), annotations, image.platform
         )
+        beside = self._store.session.beside
         if output.kind == "oci" and not output.is_tar:
-            LayoutSink(_destination(output, "DIRECTORY")).write([export])
+            LayoutSink(_destination(output, "DIRECTORY"), beside=beside).write([export])
         elif output.destination in (None, "-"):
             write_archive(sys.stdout.buffer, [export], is_docker=output.kind == "docker")
         else:
-            ArchiveSink(_destination(output, "FILE"), is_docker=output.kind == "docker").write([export])
+            ArchiveSink(_destination(output, "FILE"), is_docker=output.kind == "docker", beside=beside).write([export])
         return manifest.digest
 
     def _files(self, output: OutputSpec, image: BuiltImage, times: Times) -> None:
@@ -78,13 +80,13 @@ class Outputs:
         layers = tuple(layer.layer for layer in image.layers if layer.layer is not None)
         with UnionTree(self._store.snapshots.paths(layers)) as tree:
             if output.kind == "local":
-                export_directory(tree, _destination(output, "DIRECTORY"), times)
+                export_directory(tree, _destination(output, "DIRECTORY"), times, self._store.session.beside)
                 return
             if output.destination in (None, "-"):
                 export_tar(tree, sys.stdout.buffer.write, times)
                 sys.stdout.buffer.flush()
                 return
-            with _replacing(str(output.destination)) as file:
+            with _replacing(str(output.destination), self._store.session.beside) as file:
                 export_tar(tree, file.write, times)
 
 
@@ -95,32 +97,30 @@ def _destination(output: OutputSpec, what: str) -> str:
 
 
 @contextmanager
-def _replacing(path: str) -> Iterator[IO[bytes]]:
+def _replacing(path: str, beside: Callable[[str], str]) -> Iterator[IO[bytes]]:
     """A temporary file beside `path` that takes its place when all went well; a symlink there is replaced, not followed."""
-    import tempfile  # only for this kind of output
-
-    directory = os.path.dirname(os.path.abspath(path))
     try:
         if os.path.isdir(path) and not os.path.islink(path):
             raise UsageError(f'--output: "{path}" is a directory', code="bad-output")
-        os.makedirs(directory, exist_ok=True)
-        file = tempfile.NamedTemporaryFile(dir=directory, prefix=".slimstage-", delete=False)
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        temporary = beside(path)
+        fd = create_exclusive(temporary)
     except OSError as cause:
         raise StoreError(f'write "{path}": {cause.strerror}', code="output-failed") from cause
     try:
-        with file:
+        with open(fd, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(file.name, 0o666 & ~mask)
-        os.replace(file.name, path)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
     except OSError as cause:
-        _forget(file.name)
+        _forget(temporary)
         raise StoreError(f'write "{path}": {cause.strerror}', code="output-failed") from cause
     except BaseException:
-        _forget(file.name)
+        _forget(temporary)
         raise
 
 

@@ -64,7 +64,7 @@ def prepare(
     Raises UsageError, DockerfileError, PlanError, ContextError, RegistryError, SandboxError.
     """
     request = _with_defaults(request)
-    opened = cleanup.enter_context(open_context(request, store))
+    opened = cleanup.enter_context(open_context(request, store.session.directory))
     dockerfile = parse(opened.dockerfile_text, opened.dockerfile_name)
     planned = PlanRequest(
         build_platform=host_platform(),
@@ -178,7 +178,7 @@ def _contexts(
         value = request.named_contexts[name]
         assert isinstance(classify(name, value), LocalSource)
         named = replace(request, context=value, dockerfile=None, dockerfile_text="FROM scratch\n")
-        found[name] = cleanup.enter_context(open_context(named, store)).context
+        found[name] = cleanup.enter_context(open_context(named, store.session.directory)).context
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -30,6 +31,9 @@ UPPER = "upper"
 WORK = "work"
 
 Status: TypeAlias = Literal["created", "running", "exited", "lost"]
+
+_STARTING_S = 60.0
+"""A runner notes itself within milliseconds of the container being made."""
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
 _LEFT = (
@@ -168,20 +172,19 @@ class Containers:
         stack: Stack = launch.stack  # type: ignore[assignment] # layer IDs, as text in the JSON
         from slimstage.digest import parse_digest
 
-        identity, path = self._directories.create(stack, parse_digest(record.image_id), record.id or None)
-        record = replace(record, id=identity, name=name)
-        try:
-            with guarded("make a container"):
-                for part in (UPPER, WORK):
-                    os.mkdir(os.path.join(path, part), 0o755)
-                # The root directory of what runs: its mode is the image's business, not our umask's.
-                os.chmod(os.path.join(path, UPPER), 0o755)
-                replace_file(os.path.join(path, LAUNCH), msgspec.json.encode(launch), is_durable=False)
-            self.write(record)
-        except BaseException:
-            self._directories.remove(identity)
-            raise
-        return record
+        made: list[ContainerRecord] = []
+
+        def fill(identity: str, path: str) -> None:
+            made.append(replace(record, id=identity, name=name))
+            for part in (UPPER, WORK):
+                os.mkdir(os.path.join(path, part), 0o755)
+            # The root directory of what runs: its mode is the image's business, not our umask's.
+            os.chmod(os.path.join(path, UPPER), 0o755)
+            replace_file(os.path.join(path, LAUNCH), msgspec.json.encode(launch), is_durable=False)
+            replace_file(os.path.join(path, RECORD), msgspec.json.encode(made[0]), is_durable=False)
+
+        self._directories.create(stack, parse_digest(record.image_id), record.id or None, fill=fill)
+        return made[0]
 
     def write(self, record: ContainerRecord) -> None:
         """Replaces the record, atomically."""
@@ -212,8 +215,9 @@ class Containers:
         except (OSError, msgspec.MsgspecError):
             return None
         if record.status in ("running", "created") and (record.runner is None or not record.runner.is_alive()):
-            # `created` without a runner yet: the command that makes it is between two writes.
+            # `created` without a runner yet: the command that makes it is between two writes, or was killed there.
             is_young = record.status == "created" and record.runner is None
+            is_young = is_young and time.time() - record.created_s < _STARTING_S
             return record if is_young else replace(record, status="lost", pid=None)
         return record
 

@@ -51,55 +51,67 @@ class OpenedContext:
 @contextmanager
 def open_context(
     request: ContextRequest,
-    store: object = None,
+    work: Callable[[], str | None] = lambda: None,
     *,
     name: str = "the build context",
     stdin: Callable[[], BinaryIO] = lambda: sys.stdin.buffer,
 ) -> Iterator[OpenedContext]:
     """The context of a request, opened; leaving the `with` closes it and removes what was fetched.
 
-    store: not needed by a directory; kept for contexts that come from elsewhere. Raises UsageError (stdin wanted twice),
-    ContextError (no such directory, a file, unreadable, no Dockerfile, one that leads outside), FormatError (a bad tar),
-    RegistryError, SandboxError.
+    work: asked for the directory that what comes from elsewhere is put below; None: the system's for temporary files.
+    Raises UsageError (stdin wanted twice), ContextError (no such directory, a file, unreadable, no Dockerfile, one that
+    leads outside), FormatError (a bad tar), RegistryError, SandboxError.
     """
-    del store
     with ExitStack() as cleanup:
-        yield _open(request, name, stdin, cleanup)
+        yield _open(request, name, stdin, lambda: _temporary(cleanup, work()), cleanup)
 
 
-def _open(request: ContextRequest, name: str, stdin: Callable[[], BinaryIO], cleanup: ExitStack) -> OpenedContext:
+def _open(
+    request: ContextRequest,
+    name: str,
+    stdin: Callable[[], BinaryIO],
+    temporary: Callable[[], str],
+    cleanup: ExitStack,
+) -> OpenedContext:
     value = request.context
     if value == "-" and request.dockerfile == "-":
         raise UsageError("stdin cannot be both the context and the Dockerfile", code="stdin-twice")
     if value == "-":
-        return _of_stream(stdin(), request, name, "stdin", cleanup)
+        return _of_stream(stdin(), request, name, "stdin", temporary, cleanup)
     git = git_parts(value)
     if git is not None and not os.path.isdir(value):
-        place = os.path.join(_temporary(cleanup), "context")
+        place = os.path.join(temporary(), "context")
         fetch_git(git.remote, place, ref=git.ref, subdir=git.subdir)
         return _with_dockerfile(_directory(place, name, cleanup), request, stdin, is_local=False)
     if value.startswith(("http://", "https://")):
         from slimstage.context.remote import fetch_url, shown_url  # HTTP is loaded when it is needed
 
-        work = _temporary(cleanup)
-        path = os.path.join(work, fetch_url(value, work))
+        place = temporary()
+        path = os.path.join(place, fetch_url(value, place))
         with open(path, "rb") as file:
-            return _of_stream(file, request, name, shown_url(value), cleanup)
+            return _of_stream(file, request, name, shown_url(value), temporary, cleanup)
     if os.path.isfile(value):
         from slimstage.context.archive import is_archive  # only for a context that is no directory
 
         with open(value, "rb") as file:
             if is_archive(file):
                 file.seek(0)
-                return _of_stream(file, request, name, value, cleanup)
+                return _of_stream(file, request, name, value, temporary, cleanup)
     return _with_dockerfile(_directory(value, name, cleanup), request, stdin, is_local=True)
 
 
-def _of_stream(stream: BinaryIO, request: ContextRequest, name: str, shown: str, cleanup: ExitStack) -> OpenedContext:
+def _of_stream(
+    stream: BinaryIO,
+    request: ContextRequest,
+    name: str,
+    shown: str,
+    temporary: Callable[[], str],
+    cleanup: ExitStack,
+) -> OpenedContext:
     """A tar with the context in it, or the text of a Dockerfile and no files."""
     from slimstage.context.archive import unpack_context  # only for a context that is no directory
 
-    place = os.path.join(_temporary(cleanup), "context")
+    place = os.path.join(temporary(), "context")
     os.mkdir(place, 0o755)
     text = unpack_context(stream, place, shown)
     context = _directory(place, name, cleanup)
@@ -117,11 +129,11 @@ def _directory(path: str, name: str, cleanup: ExitStack) -> LocalContext:
     return cleanup.enter_context(LocalContext(path, name=name))
 
 
-def _temporary(cleanup: ExitStack) -> str:
+def _temporary(cleanup: ExitStack, above: str | None) -> str:
     import shutil  # only for a context that is no directory
     import tempfile
 
-    path = tempfile.mkdtemp(prefix="slimstage-context-")
+    path = tempfile.mkdtemp(prefix="slimstage-context-", dir=above)
     cleanup.callback(shutil.rmtree, path, ignore_errors=True)
     return path
 

@@ -19,7 +19,8 @@ from slimstage.oci.manifest import Manifest, parse_document
 from slimstage.store.caches import CacheSlot
 from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.images import StoredImage
-from slimstage.store.session import dead_sessions, drop_step_locks, leased, sweep
+from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
+from slimstage.store.session import leased
 from slimstage.store.snapshots import LayerId, tree_bytes
 from slimstage.store.store import Store
 from slimstage.values import dataclass, field
@@ -113,6 +114,8 @@ class _Collector:
         if "temporary" in self._kinds:
             names = list(dead_sessions(str(self._store.root)))
             removed += [Removed("temporary", name, tree_bytes(os.path.join(root, name))) for name in names]
+            left = unfinished(str(self._store.root))
+            removed += [Removed("temporary", os.path.basename(path), tree_bytes(path)) for path in left]
         caches = self._old_caches() if "cache" in self._kinds else []
         records = self._old_records()
         swept = self._would_sweep(records)
@@ -150,7 +153,9 @@ class _Collector:
     def _temporary(self) -> list[Removed]:
         root = str(self._store.root)
         drop_step_locks(root)
-        return [Removed("temporary", name, sweep(root, [name])) for name in list(dead_sessions(root))]
+        names = [*dead_sessions(root), *stale_locks(root)]
+        removed = [Removed("temporary", name, sweep(root, [name])) for name in names]
+        return removed + [Removed("temporary", os.path.basename(p), remove_tree(p)) for p in unfinished(root)]
 
     def _is_old(self, used_s: float) -> bool:
         return self._older_than_s is not None and used_s <= self._now - self._older_than_s

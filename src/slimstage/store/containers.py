@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from slimstage.digest import Digest
 from slimstage.errors import StoreError
@@ -21,21 +22,38 @@ class Containers:
     def __init__(self, directory: str) -> None:
         self._directory = directory
 
-    def create(self, stack: Stack, image: Digest | None = None, identity: str | None = None) -> tuple[str, str]:
+    def create(
+        self,
+        stack: Stack,
+        image: Digest | None = None,
+        identity: str | None = None,
+        *,
+        fill: Callable[[str, str], None] = lambda identity, path: None,
+    ) -> tuple[str, str]:
         """A new container directory: (ID, absolute path). Its layers and image stay until it is removed.
 
-        The layers have to be held (`Snapshots.has` or `paths`) when this is called. Raises StoreError.
+        fill: called with the ID and the directory under a temporary name, before anyone else can see it: a kill leaves a
+        whole container or none. The layers have to be held (`Snapshots.has` or `paths`) when this is called.
+        Raises StoreError.
         """
         identity = identity or random_name()
         path = self.path(identity)
         needs = "".join(f"layer {layer}\n" for layer in stack) + (f"image {image}\n" if image else "")
+        draft = os.path.join(self._directory, random_name(".new-"))
         with guarded("make a container's directory"):
+            make_private(draft)
             try:
-                os.mkdir(path, 0o700)
-            except FileExistsError:
-                raise StoreError(f'container "{identity}" exists already', code="container-exists") from None
-            replace_file(os.path.join(path, _NEEDS), needs.encode(), is_durable=False)
-            make_private(path)
+                replace_file(os.path.join(draft, _NEEDS), needs.encode(), is_durable=False)
+                fill(identity, draft)
+                try:
+                    os.rename(draft, path)
+                except OSError as cause:
+                    if cause.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                        raise
+                    raise StoreError(f'container "{identity}" exists already', code="container-exists") from None
+            except BaseException:
+                remove_tree(draft)
+                raise
         return identity, path
 
     def path(self, identity: str) -> str:
@@ -60,5 +78,16 @@ class Containers:
 
     def remove(self, identity: str) -> None:
         """Removes the directory with all it holds. Idempotent. Raises StoreError when something is mounted inside."""
+        away = os.path.join(self._directory, random_name(".gone-"))
         with guarded("remove a container's directory"):
-            remove_tree(self.path(identity))
+            try:
+                # First out of sight: half a container is none, and what is left of it is known as a leftover.
+                os.rename(self.path(identity), away)
+            except FileNotFoundError:
+                return
+            try:
+                remove_tree(away)
+            except OSError:
+                if os.path.lexists(away):
+                    os.rename(away, self.path(identity))
+                raise

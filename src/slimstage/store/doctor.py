@@ -6,7 +6,6 @@ Repairing removes what is broken or left over and nothing else: whatever is remo
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
@@ -16,7 +15,8 @@ from slimstage.oci.config import LIMIT_BYTES, from_json
 from slimstage.oci.manifest import parse_manifest
 from slimstage.store.files import guarded, open_regular, read_small, remove_tree, wait_lock
 from slimstage.store.images import StoredImage
-from slimstage.store.session import dead_sessions, leased, stale_locks, sweep
+from slimstage.store.leftovers import dead_sessions, stale_locks, sweep, unfinished
+from slimstage.store.session import leased
 from slimstage.store.store import Store
 from slimstage.values import dataclass
 
@@ -31,9 +31,6 @@ FindingCode: TypeAlias = Literal[
     "bad-image",
     "bad-database",
 ]
-
-
-_LEFTOVER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +91,10 @@ class _Examiner:
 
     def _leftovers(self) -> Iterator[Finding]:
         """Temporary names of a rename that never came."""
-        places = [self._root, *(os.path.join(self._root, name) for name in ("containers", "caches"))]
-        for place in (*places, *_directories(places[1]), *_directories(places[2])):
-            for name in sorted(os.listdir(place)):
-                path = os.path.join(place, name)
-                if name.startswith(".new-") and _is_old(path):
-                    if self._repair:
-                        remove_tree(path)
-                    yield Finding("leftover-file", f'"{path}" was left by a process that is gone', self._repair)
+        for path in unfinished(self._root):
+            if self._repair:
+                remove_tree(path)
+            yield Finding("leftover-file", f'"{path}" was left by a process that is gone', self._repair)
 
     def _layers(self) -> Iterator[Finding]:
         directory = os.path.join(self._root, "layers")
@@ -187,14 +180,6 @@ class _Examiner:
         return None
 
 
-def _is_old(path: str) -> bool:
-    """A younger one may belong to a process that is just between making and renaming it."""
-    try:
-        return os.lstat(path).st_mtime < time.time() - _LEFTOVER_S
-    except FileNotFoundError:
-        return False
-
-
 def mounts_below(root: str) -> list[str]:
     """Mount points below the directory in this mount namespace, sorted. Source: proc(5), "/proc/pid/mountinfo"."""
     found = []
@@ -210,7 +195,3 @@ def _unescaped(text: str) -> str:
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, character)
     return text
-
-
-def _directories(path: str) -> list[str]:
-    return [os.path.join(path, name) for name in sorted(os.listdir(path)) if os.path.isdir(os.path.join(path, name))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import BinaryIO
 
 from slimstage.diagnostics import did_you_mean
@@ -31,6 +31,7 @@ from slimstage.store.files import (
     remove_tree,
     replace_file,
 )
+from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, StoreSource, checked, read_checked
 from slimstage.tree.copying import copy_data, write_all
 from slimstage.values import replace
@@ -202,17 +203,17 @@ class LayoutSink:
     A kill at any moment leaves the old state or the new one; nothing is synced to disk (see save.py).
     """
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self, path: str, *, beside: Callable[[str], str] = beside) -> None:
+        """beside: names the directory in which files are written (see `Session.beside`, which also sees to it after a kill)."""
+        self._path, self._beside = path, beside
 
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
         path = os.path.realpath(self._path)
         with guarded(f'write the OCI layout "{self._path}"'):
             if os.path.isdir(path):
-                if os.listdir(path):
-                    return self._add(path, images)
-            elif os.path.lexists(path):
+                return self._add(path, images)
+            if os.path.lexists(path):
                 raise UsageError(
                     f'"{self._path}" is not a directory', code="bad-output", hint="use tar=true for a file"
                 )
@@ -220,13 +221,16 @@ class LayoutSink:
 
     def _create(self, path: str, images: list[Export]) -> Digest:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        temporary = os.path.join(os.path.dirname(path), random_name(f".{os.path.basename(path)}."))
+        temporary = self._beside(path)
         os.mkdir(temporary)
         try:
-            _, descriptors = _write_blobs(temporary, images)
-            replace_file(os.path.join(temporary, "oci-layout"), VERSION_FILE, mode=0o644, is_durable=False)
+            staging = os.path.join(temporary, ".new")
+            os.mkdir(staging)
+            _, descriptors = _write_blobs(temporary, images, staging)
+            _put(os.path.join(temporary, "oci-layout"), VERSION_FILE, staging)
             index = build_index(descriptors)
-            replace_file(os.path.join(temporary, "index.json"), index.raw, mode=0o644, is_durable=False)
+            _put(os.path.join(temporary, "index.json"), index.raw, staging)
+            os.rmdir(staging)
             os.rename(temporary, path)
         except BaseException:
             remove_tree(temporary)
@@ -236,20 +240,29 @@ class LayoutSink:
     def _add(self, path: str, images: list[Export]) -> Digest:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         written: list[str] = []
+        staging = self._beside(os.path.join(path, "new"))
         try:
             # Several writers add to one layout: each has to see the other's index.
             fcntl.flock(fd, fcntl.LOCK_EX)
+            is_empty = all(name.startswith(".new.") for name in os.listdir(path))
+            if not is_empty:
+                _existing(path).close()
+            os.mkdir(staging, 0o700)
+            if is_empty:
+                _put(os.path.join(path, "oci-layout"), VERSION_FILE, staging)
             with _existing(path) as layout:
-                old = layout.index()
-            written, descriptors = _write_blobs(path, images)
+                # A kill may have come between the two files that a new layout begins with.
+                old = layout.index() if os.path.lexists(os.path.join(path, "index.json")) else build_index(())
+            written, descriptors = _write_blobs(path, images, staging)
             index = build_index(_merged(old.manifests, descriptors), old.annotations)
-            replace_file(os.path.join(path, "index.json"), index.raw, mode=0o644, is_durable=False)
+            _put(os.path.join(path, "index.json"), index.raw, staging)
         except BaseException:
             for blob in written:
                 os.unlink(blob)
             raise
         finally:
             os.close(fd)
+            remove_tree(staging)
         return index.digest
 
 
@@ -282,8 +295,8 @@ def _existing(path: str) -> Layout:
         ) from cause
 
 
-def _write_blobs(path: str, images: Sequence[Export]) -> tuple[list[str], list[Descriptor]]:
-    """(blobs that are new, entries for the index)."""
+def _write_blobs(path: str, images: Sequence[Export], staging: str) -> tuple[list[str], list[Descriptor]]:
+    """(blobs that are new, entries for the index). staging: a directory for what is not whole yet."""
     written: list[str] = []
     directory = os.path.join(path, "blobs", "sha256")
     os.makedirs(directory, exist_ok=True)
@@ -295,17 +308,24 @@ def _write_blobs(path: str, images: Sequence[Export]) -> tuple[list[str], list[D
             for descriptor in blobs_of(image).values():
                 place = _place(path, descriptor.digest)
                 if not _has(place, descriptor):
-                    _copy(image, descriptor, place)
+                    _copy(image, descriptor, place, staging)
                     written.append(place)
             place = _place(path, manifest.digest)
             if not _has(place, manifest.descriptor()):
-                replace_file(place, manifest.raw, mode=0o644, is_durable=False)
+                _put(place, manifest.raw, staging)
                 written.append(place)
     except BaseException:
         for place in written:
             os.unlink(place)
         raise
     return written, index_entries(images)
+
+
+def _put(place: str, data: bytes, staging: str) -> None:
+    """These bytes at the place, atomically."""
+    temporary = os.path.join(staging, random_name())
+    replace_file(temporary, data, mode=0o644, is_durable=False)
+    os.rename(temporary, place)
 
 
 def _place(path: str, digest: Digest) -> str:
@@ -322,8 +342,8 @@ def _has(place: str, descriptor: Descriptor) -> bool:
         return False
 
 
-def _copy(image: Export, descriptor: Descriptor, place: str) -> None:
-    temporary = os.path.join(os.path.dirname(place), random_name(".new-"))
+def _copy(image: Export, descriptor: Descriptor, place: str, staging: str) -> None:
+    temporary = os.path.join(staging, random_name())
     fd = create_exclusive(temporary)
     try:
         with open(fd, "wb", buffering=0), image.source.open_blob(descriptor.digest) as stream:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from slimstage.digest import Digest
@@ -18,8 +18,9 @@ from slimstage.oci.document import go_json
 from slimstage.oci.manifest import build_index
 from slimstage.oci.reference import parse_reference
 from slimstage.store.blobs import BLOCK_BYTES
-from slimstage.store.files import create_exclusive, guarded, random_name
+from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.layout import VERSION_FILE, blobs_of, index_entries
+from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, checked
 from slimstage.tree.header import BLOCK
 
@@ -30,8 +31,9 @@ _LARGEST_OCTAL = 8**11 - 1
 class ArchiveSink:
     """Writes images into a tar file at a path."""
 
-    def __init__(self, path: str, *, is_docker: bool) -> None:
-        self._path, self._is_docker = path, is_docker
+    def __init__(self, path: str, *, is_docker: bool, beside: Callable[[str], str] = beside) -> None:
+        """beside: names the temporary file (see `Session.beside`, which also sees to it after a kill)."""
+        self._path, self._is_docker, self._beside = path, is_docker, beside
 
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError (a directory or a device is there), StoreError, DigestMismatch when a blob lies."""
@@ -39,7 +41,7 @@ class ArchiveSink:
         with guarded(f'write the archive "{self._path}"'):
             _check_target(self._path)
             os.makedirs(directory, exist_ok=True)
-            temporary = os.path.join(directory, random_name(f".{os.path.basename(self._path)[:64]}."))
+            temporary = self._beside(self._path)
             fd = create_exclusive(temporary)
             try:
                 with open(fd, "wb", buffering=0) as stream:

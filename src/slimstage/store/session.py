@@ -1,8 +1,9 @@
 """One process' part of the store: its temporary directory, and what it keeps from being pruned.
 
 A session is a lock file `locks/session-ID`, held for as long as the process lives, and a directory `tmp/ID` for drafts
-and temporary files. `tmp/ID/leases` lists what the process uses, one a line (`layer ID`, `blob DIGEST`). When the lock
-can be taken by someone else, its owner is dead: its directory is garbage and its leases count no more.
+and temporary files. `tmp/ID/leases` lists what the process uses, one a line (`layer ID`, `blob DIGEST`), `tmp/ID/outside`
+what it is making elsewhere. When the lock can be taken by someone else, its owner is dead: its directory is garbage, its
+leases count no more, and whoever begins a session next removes what it left (see leftovers.py).
 
 The order that makes this safe: a lease is written under the shared `locks/collect`; a prune reads all leases and moves
 its victims away under the exclusive one. So a thing is leased before the prune looks, or looked for after it is done.
@@ -12,12 +13,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from slimstage.store.files import Lock, guarded, make_private, random_name, remove_tree, try_lock, wait_lock
-
-_PREFIX = "session-"
+from slimstage.store.files import Lock, guarded, make_private, random_name, remove_tree, wait_lock
+from slimstage.store.leftovers import OUTSIDE, SESSION_LOCK, beside, dead_sessions, sweep_dead
 
 
 class Session:
@@ -42,6 +42,22 @@ class Session:
     def temporary(self, prefix: str = "") -> str:
         """A path in it that does not exist yet."""
         return os.path.join(self.directory(), random_name(prefix))
+
+    def beside(self, path: str) -> str:
+        """A hidden name in the directory of `path`, outside the store, for what is renamed to `path` once it is whole.
+
+        Whoever sweeps this session after its process was killed removes what has that name. Raises StoreError.
+        """
+        temporary = beside(path)
+        note = os.path.join(self.directory(), OUTSIDE)
+        with guarded("note a temporary file"):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(note, flags, 0o600)
+            try:
+                os.write(fd, os.fsencode(temporary) + b"\0")
+            finally:
+                os.close(fd)
+        return temporary
 
     def hold(self, *things: str) -> None:
         """Keeps each `layer ID` or `blob DIGEST` from being pruned until this process ends. Raises StoreError."""
@@ -96,7 +112,7 @@ class Session:
         with guarded("begin to use the store"):
             name = random_name()
             # The lock first: a directory without a held lock is a dead one.
-            alive = wait_lock(os.path.join(self._root, "locks", _PREFIX + name))
+            alive = wait_lock(os.path.join(self._root, "locks", SESSION_LOCK + name))
             directory = os.path.join(self._root, "tmp", name)
             try:
                 make_private(directory)
@@ -106,6 +122,7 @@ class Session:
                 alive.release(removes=True)
                 raise
             self._alive, self._name, self._pid = alive, name, os.getpid()
+            sweep_dead(self._root)
 
 
 def leased(root: str) -> set[str]:
@@ -121,50 +138,3 @@ def leased(root: str) -> set[str]:
         except (FileNotFoundError, NotADirectoryError):
             continue
     return held
-
-
-def dead_sessions(root: str) -> Iterator[str]:
-    """Names in `tmp/` whose owner has ended."""
-    for name in sorted(os.listdir(os.path.join(root, "tmp"))):
-        lock = try_lock(os.path.join(root, "locks", _PREFIX + name), creates=False)
-        if lock is not None:
-            lock.release()
-            yield name
-        elif not os.path.lexists(os.path.join(root, "locks", _PREFIX + name)):
-            yield name
-
-
-def sweep(root: str, names: Iterable[str]) -> int:
-    """Removes what dead sessions left; returns the bytes freed. One that someone else sweeps is left to them."""
-    freed = 0
-    for name in names:
-        # Held while removing: two sweepers never meet, and an owner cannot be alive.
-        with wait_lock(os.path.join(root, "locks", "sweep")):
-            path = os.path.join(root, "locks", _PREFIX + name)
-            lock = try_lock(path)
-            if lock is None:
-                continue
-            freed += remove_tree(os.path.join(root, "tmp", name), on_error=lambda where, cause: None)
-            lock.release(removes=True)
-    return freed
-
-
-def drop_step_locks(root: str) -> None:
-    """Removes the lock files of steps that nobody works on: each has a name that is used for one key only."""
-    for name in os.listdir(os.path.join(root, "locks")):
-        if name.startswith("step-"):
-            lock = try_lock(os.path.join(root, "locks", name), creates=False)
-            if lock is not None:
-                lock.release(removes=True)
-
-
-def stale_locks(root: str) -> list[str]:
-    """Lock files of dead sessions that have no directory (killed between the two)."""
-    names = []
-    for name in sorted(os.listdir(os.path.join(root, "locks"))):
-        if name.startswith(_PREFIX) and not os.path.lexists(os.path.join(root, "tmp", name[len(_PREFIX) :])):
-            lock = try_lock(os.path.join(root, "locks", name), creates=False)
-            if lock is not None:
-                lock.release()
-                names.append(name[len(_PREFIX) :])
-    return names

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ IMAGE = "sha256:" + "a" * 64
 
 
 def record(**fields: object) -> ContainerRecord:
-    base = ContainerRecord(id="", name="", image="iris", image_id=IMAGE, command=("sh",), created_s=1.0)
+    base = ContainerRecord(id="", name="", image="iris", image_id=IMAGE, command=("sh",), created_s=time.time())
     return replace(base, **fields)  # type: ignore[arg-type] # fields by name
 
 
@@ -201,3 +202,15 @@ def test_stopping_what_does_not_run_changes_nothing(containers: Containers) -> N
 def test_commands_are_shown_on_one_line() -> None:
     assert shown_command(("sh", "-c", "a\nb")) == "sh -c 'a b'"
     assert shown_command(("x" * 100,), 10) == "x" * 9 + "…"
+
+
+def test_one_that_was_made_long_ago_and_never_began_is_lost(containers: Containers) -> None:
+    containers.create(record(name="web", created_s=time.time() - 61), LAUNCH)
+    assert containers.get("web").status == "lost"
+
+
+def test_nothing_of_one_that_cannot_be_made_is_seen(containers: Containers, tmp_path: Path) -> None:
+    made = containers.create(record(name="web"), LAUNCH)
+    with pytest.raises(StoreError, match="exists already"):
+        containers.create(record(id=made.id, name="other"), LAUNCH)
+    assert os.listdir(os.path.dirname(containers.directory("x"))) == [made.id]

@@ -66,7 +66,7 @@ def command(
     if older_than is not None:
         age = parse_duration(older_than, "--older-than")
     keep = None if keep_storage is None else parse_size(keep_storage, "--keep-storage")
-    ended = _ended(session) if takes_containers else []
+    ended = _ended(session, takes_all=takes_containers)
     if ended and not dry_run:
         containers = Containers(session.root_path())
         for record in ended:
@@ -87,8 +87,12 @@ def _filters(texts: Iterable[str]) -> tuple[float | None, frozenset[Kind] | None
     return age, frozenset(kinds) or None
 
 
-def _ended(session: Session) -> list[Any]:
-    return [record for record in Containers(session.root_path()).list() if record.status in ("exited", "lost")]
+def _ended(session: Session, *, takes_all: bool) -> list[Any]:
+    """Containers that have ended; without `--containers` only those that were to remove themselves and were killed."""
+    records = Containers(session.root_path()).list()
+    if not takes_all:
+        return [record for record in records if record.status == "lost" and record.removes_itself]
+    return [record for record in records if record.status in ("exited", "lost")]
 
 
 def _tell(report: PruneReport, containers: list[str], *, dry_run: bool, as_json: bool) -> None:

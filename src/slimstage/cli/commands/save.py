@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -59,7 +60,7 @@ def command(
         Export(ready_source(store, image), tuple(dict.fromkeys(wanted)), platform=image.platform)
         for image, wanted in found.values()
     ]
-    digest = _write(exports, None if to_stdout else output, chosen)
+    digest = _write(exports, None if to_stdout else output, chosen, store.session.beside)
     if as_json:
         print_json(
             {
@@ -80,7 +81,7 @@ def _names_of(image: StoredImage, given: str) -> list[str]:
     return [full] if full in image.names else []
 
 
-def _write(exports: list[Export], path: str | None, chosen: str) -> Digest:
+def _write(exports: list[Export], path: str | None, chosen: str, beside: Callable[[str], str]) -> Digest:
     from slimstage.store.layout import LayoutSink
     from slimstage.store.save import ArchiveSink, write_archive
 
@@ -89,5 +90,5 @@ def _write(exports: list[Export], path: str | None, chosen: str) -> Digest:
         sys.stdout.buffer.flush()
         return digest
     if chosen == "oci-dir":
-        return LayoutSink(path).write(exports)
-    return ArchiveSink(path, is_docker=chosen == "docker").write(exports)
+        return LayoutSink(path, beside=beside).write(exports)
+    return ArchiveSink(path, is_docker=chosen == "docker", beside=beside).write(exports)
