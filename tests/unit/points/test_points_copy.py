@@ -167,7 +167,14 @@ def test_point_46_wildcards_stop_at_slashes_and_matched_directories_are_flattene
 
 
 def test_point_47_excludes_are_relative_to_each_source_and_hold_for_what_wildcards_match(tmp_path: Path) -> None:
-    tree: Tree = {"img/a.png": "", "img/b.txt": "", "dir3/s.mp3": "", "dir3/t.ogg": "", "u.mp3": "", "dir3/sub/v.mp3": ""}
+    tree: Tree = {
+        "img/a.png": "",
+        "img/b.txt": "",
+        "dir3/s.mp3": "",
+        "dir3/t.ogg": "",
+        "u.mp3": "",
+        "dir3/sub/v.mp3": "",
+    }
     assert "img/a.png" not in alone(tmp_path, "COPY --exclude=*/*.png . /", tree)
     assert "img/a.png" in alone(tmp_path, "COPY --exclude=*.png . /", tree)
     assert alone(tmp_path, "COPY --exclude=*.mp3 --exclude=sub dir* *.mp3 /d/", tree) == ["d", "d/t.ogg"]

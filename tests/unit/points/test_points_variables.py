@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from slimstage.oci.config import ImageConfig
@@ -20,7 +22,7 @@ from support.planning import (
 WITH_ENV = {"based": ImageConfig("amd64", "linux", env=(f"PATH={PATH}", "a=base"))}
 
 
-def seen(text: str, **request: object) -> dict[str, str]:
+def seen(text: str, **request: Any) -> dict[str, str]:
     """The environment of the last RUN, PATH left out."""
     found = environment(runs(planned(text, **request))[-1])
     found.pop("PATH")
