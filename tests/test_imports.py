@@ -10,14 +10,15 @@ import pytest
 import slimstage
 
 ROOT = Path(slimstage.__file__).parent
-SINGLE = ("values", "diagnostics", "errors", "digest", "events", "version")
+SINGLE = ("values", "regex", "diagnostics", "errors", "digest", "events", "version")
 
 # Each folder and all that it may import. The order is the order in which data moves.
 MAY_IMPORT: dict[str, set[str]] = {
     "values": set(),
+    "regex": set(),
     "diagnostics": {"values"},
     "errors": {"diagnostics"},
-    "digest": {"errors", "diagnostics"},
+    "digest": {"regex", "errors", "diagnostics"},
     "events": {"values", "digest", "errors", "diagnostics"},
     "version": set(),
     "dockerfile": set(SINGLE),

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from typing import Any, BinaryIO, NewType
 
 from slimstage.errors import DigestMismatch, FormatError
+from slimstage.regex import pattern
 
 Digest = NewType("Digest", str)
 """`algorithm:hex`, checked by `parse_digest` wherever it comes from outside."""
 
-_GRAMMAR = {"sha256": re.compile(r"sha256:[0-9a-f]{64}\Z"), "sha512": re.compile(r"sha512:[0-9a-f]{128}\Z")}
+_GRAMMAR = {"sha256": pattern(r"sha256:[0-9a-f]{64}\Z"), "sha512": pattern(r"sha512:[0-9a-f]{128}\Z")}
 
 
 def parse_digest(text: object) -> Digest:

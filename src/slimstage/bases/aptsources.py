@@ -13,12 +13,13 @@ import re
 import subprocess
 from collections.abc import Iterable, Sequence
 
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 _FORMAT = "$(REPO_URI) $(RELEASE) $(COMPONENT) $(ORIGIN)"
 _DEBIAN_PATHS = ("debian", "debian-security", "debian-archive")
-_ONE_LINE = re.compile(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+\s+[^\s#]+\s+[^#]+)")
-_SIGNED_BY = re.compile(r"signed-by\s*[=:]\s*([^\s\]]+)", re.IGNORECASE)
+_ONE_LINE = pattern(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+\s+[^\s#]+\s+[^#]+)")
+_SIGNED_BY = pattern(r"signed-by\s*[=:]\s*([^\s\]]+)", re.IGNORECASE)
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _TRUSTED_PARTS = "/etc/apt/trusted.gpg.d"
 _TIMEOUT_S = 60.0

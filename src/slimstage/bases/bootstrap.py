@@ -7,7 +7,6 @@ hosts (logs, caches, machine IDs, the host's name and resolver) is taken out bef
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from slimstage.bases.debian import EPOCH_S, DebianSpec, check_architecture
 from slimstage.bases.workspace import in_memory
 from slimstage.errors import Interrupted, PlanError, SandboxError
 from slimstage.oci.descriptor import Platform
+from slimstage.regex import pattern
 
 _DPKG_OPTIONS = (
     "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/info/*", "path-exclude=/usr/share/groff/*",
@@ -77,9 +77,9 @@ _DOING = (
 )
 """What mmdebstrap says of itself, and what a user is told."""
 
-_FULL = re.compile(r"No space left on device|You don't have enough free space")
-_MISSING = re.compile(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
-_NO_PROGRAM = re.compile(r"slimstage: there is no program (\S+)")
+_FULL = pattern(r"No space left on device|You don't have enough free space")
+_MISSING = pattern(r"Unable to locate package (\S+)|Package '?([^\s']+)'? has no installation candidate")
+_NO_PROGRAM = pattern(r"slimstage: there is no program (\S+)")
 _POLL_S = 0.2
 _GRACE_S = 2.0
 

@@ -27,6 +27,7 @@ from slimstage.digest import digest_json
 from slimstage.errors import PlanError
 from slimstage.oci.config import HistoryEntry, ImageConfig
 from slimstage.oci.descriptor import Platform
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 SCHEME = "debian://"
@@ -40,10 +41,10 @@ _CREATED = "2020-01-01T00:00:00Z"
 VARIANTS = ("minbase", "buildd", "important", "standard", "essential", "apt", "custom")
 _PARAMETERS = ("include", "variant", "components", "arch", "link", "env", "cmd")
 _REPEATED = frozenset({"include", "link", "env"})
-_SUITE = re.compile(r"[a-z][a-z0-9.-]{1,40}\Z")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(/[a-z0-9.-]+)?(=[A-Za-z0-9.+:~-]+)?\Z")
-_COMPONENT = re.compile(r"[a-z][a-z0-9/-]*\Z")
-_LINK = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+-]*):([A-Za-z0-9][A-Za-z0-9._+-]*)\Z")
+_SUITE = pattern(r"[a-z][a-z0-9.-]{1,40}\Z")
+_PACKAGE = pattern(r"[a-z0-9][a-z0-9.+-]+(:[a-z0-9]+)?(/[a-z0-9.-]+)?(=[A-Za-z0-9.+:~-]+)?\Z")
+_COMPONENT = pattern(r"[a-z][a-z0-9/-]*\Z")
+_LINK = pattern(r"([A-Za-z0-9][A-Za-z0-9._+-]*):([A-Za-z0-9][A-Za-z0-9._+-]*)\Z")
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ARCHITECTURES = {"386": "i386", "arm": "armhf", "ppc64le": "ppc64el", "mips64le": "mips64el"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from slimstage.diagnostics import did_you_mean
@@ -11,6 +10,7 @@ from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError, PlanError, StoreError
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import DEFAULT_TAG
+from slimstage.regex import pattern
 from slimstage.store.layout import Layout, ReadImage
 from slimstage.values import dataclass
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LAYOUT = "oci-layout://"
 _ARCHIVES = ("oci-archive:", "docker-archive:")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
+_TAG = pattern(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,16 @@ Source: POSIX chmod, "mode operand"; dockerfile.md §4 (38, 39).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from slimstage.errors import PlanError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 LARGEST = 0o7777
-_OCTAL = re.compile(r"[0-7]+\Z")
-_CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)\Z")
-_ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
+_OCTAL = pattern(r"[0-7]+\Z")
+_CLAUSE = pattern(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)\Z")
+_ACTION = pattern(r"([-+=])([ugo]|[rwxXst]*)")
 _WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
 _SHIFT = {"u": 6, "g": 3, "o": 0}
 _PERMISSION = {"r": 0o444, "w": 0o222, "x": 0o111}

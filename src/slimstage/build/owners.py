@@ -5,11 +5,11 @@ Source: dockerfile.md §4 (40, 41); BuildKit's file operations (solver/llbsolver
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from slimstage.errors import PlanError
 from slimstage.oci.user import GROUP, PASSWD, check_id, group_id, resolve_user
+from slimstage.regex import pattern
 
 Owner = tuple[int, int]
 """(uid, gid)."""
@@ -17,7 +17,7 @@ Owner = tuple[int, int]
 ReadFile = Callable[[str], bytes | None]
 """The content of a file in the destination's tree, None when it is not there."""
 
-_NUMBER = re.compile(r"[0-9]+\Z")
+_NUMBER = pattern(r"[0-9]+\Z")
 
 
 def parse_owner(text: str, read: ReadFile | None) -> Owner:

@@ -14,10 +14,11 @@ from slimstage.build.request import Compression, OutputKind, OutputSpec
 from slimstage.cli.values import one_of, parse_bool, split_csv, split_pair
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import UsageError
+from slimstage.regex import pattern
 
 FLAG = "--output"
 
-_ANNOTATION = re.compile(
+_ANNOTATION = pattern(
     r"annotation(?:-(manifest|index|manifest-descriptor|index-descriptor))?(\[[^\]]*\])?\.(.+)\Z", re.DOTALL
 )
 _ANNOTATION_WHERE = ("manifest", "index", "manifest-descriptor", "index-descriptor")

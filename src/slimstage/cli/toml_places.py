@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Mapping
 
 from slimstage.diagnostics import Source, Span
+from slimstage.regex import pattern
 
 _PART = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
 _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
-_TABLE = re.compile(rf"[ \t]*\[\[?[ \t]*({_KEY})[ \t]*\]")
-_PAIR = re.compile(rf"[ \t]*({_KEY})[ \t]*=[ \t]*")
-_INLINE = re.compile(rf"[{{,][ \t]*({_KEY})[ \t]*=")
-_AT = re.compile(r"\(at line (\d+), column (\d+)\)\Z")
+_TABLE = pattern(rf"[ \t]*\[\[?[ \t]*({_KEY})[ \t]*\]")
+_PAIR = pattern(rf"[ \t]*({_KEY})[ \t]*=[ \t]*")
+_INLINE = pattern(rf"[{{,][ \t]*({_KEY})[ \t]*=")
+_AT = pattern(r"\(at line (\d+), column (\d+)\)\Z")
 
 Path = tuple[str, ...]
 

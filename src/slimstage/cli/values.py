@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import UsageError
+from slimstage.regex import pattern
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?b)?\Z", re.IGNORECASE)
+_SIZE = pattern(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(i?b)?\Z", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_DURATION_PART = pattern(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 ULIMITS = frozenset({
@@ -20,7 +21,7 @@ ULIMITS = frozenset({
 })  # fmt: skip
 """Source: setrlimit(2), in the names of `docker run --ulimit`."""
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
+_HOST_NAME = pattern(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z")
 
 
 def parse_size(text: str, what: str) -> int:

@@ -18,6 +18,7 @@ from slimstage.container.options import Publish, RunOptions
 from slimstage.container.processes import ProcessId
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import StoreError, UsageError
+from slimstage.regex import pattern
 from slimstage.store.containers import Containers as Directories
 from slimstage.store.files import guarded, read_small, replace_file
 from slimstage.store.snapshots import Stack
@@ -35,7 +36,7 @@ Status: TypeAlias = Literal["created", "running", "exited", "lost"]
 _STARTING_S = 60.0
 """A runner notes itself within milliseconds of the container being made."""
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
+_NAME = pattern(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
 _LEFT = (
     "brisk",
     "calm",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from slimstage.errors import ContextError, RegistryError, SandboxError
+from slimstage.regex import pattern
 from slimstage.tree.paths import DIRECTORY, open_real
 from slimstage.values import dataclass
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
 
 PROTOCOLS = ("https", "http", "ssh", "git")
-_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
+_COMMIT = pattern(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _PASSED_ON = (
     "PATH", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO", "http_proxy", "https_proxy", "HTTP_PROXY",
     "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY", "TMPDIR",

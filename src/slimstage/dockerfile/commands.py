@@ -18,12 +18,13 @@ from slimstage.dockerfile.syntax import Node
 from slimstage.dockerfile.values import parse_bool, parse_duration, parse_fields
 from slimstage.dockerfile.words import Word
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 NETWORKS = ("default", "none", "host")
 SECURITY = ("sandbox", "insecure")
-_STAGE_NAME = re.compile(r"[a-z][a-z0-9\-_.]*")
-_VARIABLE = re.compile(r"\$.", re.DOTALL)
+_STAGE_NAME = pattern(r"[a-z][a-z0-9\-_.]*")
+_VARIABLE = pattern(r"\$.", re.DOTALL)
 _SHORTEST_NS = 10**6
 
 

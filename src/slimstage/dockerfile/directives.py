@@ -6,15 +6,15 @@ Source: BuildKit frontend/dockerfile/parser/directives.go; dockerfile.md §1.1 a
 from __future__ import annotations
 
 import json
-import re
 from typing import get_args
 
 from slimstage.dockerfile.instructions import Directive
 from slimstage.dockerfile.words import SPACE
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field
 
 NAMES: frozenset[str] = frozenset(get_args(Directive))
-_KEY = re.compile(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
+_KEY = pattern(r"([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=")
 _BLANK = "\t\n\f\r "
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from slimstage.dockerfile.wildcards import ShellPattern, trim_prefix, trim_suffix
 from slimstage.dockerfile.words import SPACE
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 LARGEST_EXPANSION = 1024 * 1024
@@ -23,9 +24,9 @@ DEEPEST_NESTING = 50
 """Levels of `${…}` inside each other."""
 
 _SPECIAL = frozenset("@*#?-$!0")
-_ASCII_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
+_ASCII_NAME = pattern(r"[A-Za-z_][A-Za-z0-9_]*+")
 _SPACES = frozenset(SPACE)
-_HEREDOC_OPERATOR = re.compile(r"<(?:<-?+[\t\r ]*+)?+")
+_HEREDOC_OPERATOR = pattern(r"<(?:<-?+[\t\r ]*+)?+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,4 +316,4 @@ class _Words:
         return self._words
 
 
-_BETWEEN = re.compile(f"[{re.escape(SPACE)}]")
+_BETWEEN = pattern(f"[{re.escape(SPACE)}]")

@@ -11,10 +11,11 @@ import sys
 from slimstage.dockerfile.expand import Lexer
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
-_OPERATOR = re.compile(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
-_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
+_OPERATOR = pattern(r"([0-9]*)<<(-?)[\t\n\f\r ]*([^<]*)")
+_LEADING_TABS = pattern(r"^\t+", re.MULTILINE)
 _LARGEST_FD = 2**31 - 1
 
 

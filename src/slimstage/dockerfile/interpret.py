@@ -35,9 +35,10 @@ from slimstage.dockerfile.syntax import KEYWORDS, Node
 from slimstage.dockerfile.values import SIGNAL_NAMES, parse_signal
 from slimstage.dockerfile.words import SPACE, cut_at_blanks
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 
 _NEVER_TRIGGERS = frozenset(("from", "maintainer"))
-_TRIGGER_TEXT = re.compile(r"[\t\v\f\r ]*onbuild[\t\v\f\r ]*", re.IGNORECASE)
+_TRIGGER_TEXT = pattern(r"[\t\v\f\r ]*onbuild[\t\v\f\r ]*", re.IGNORECASE)
 
 
 def interpret(node: Node, faults: Faults) -> Instruction | None:

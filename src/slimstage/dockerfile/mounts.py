@@ -14,6 +14,7 @@ from slimstage.dockerfile.expand import expand_word
 from slimstage.dockerfile.faults import guess, quoted
 from slimstage.dockerfile.values import parse_bool, parse_fields, parse_size, parse_unsigned
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
@@ -23,7 +24,7 @@ _TYPES: tuple[MountType, ...] = get_args(MountType)
 _SHARING: tuple[Sharing, ...] = get_args(Sharing)
 _NAMES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite"}
 _KEYS = frozenset("type from source target readonly readwrite required size id sharing mode uid gid env".split())  # noqa: SIM905 (readable)
-_VARIABLE = re.compile(r"\$.", re.DOTALL)
+_VARIABLE = pattern(r"\$.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

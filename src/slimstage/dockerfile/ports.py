@@ -6,10 +6,11 @@ Source: docker/go-connections, nat.ParsePortSpec; dockerfile.md §1.7 and §4 (2
 from __future__ import annotations
 
 import ipaddress
-import re
+
+from slimstage.regex import pattern
 
 PROTOCOLS = ("tcp", "udp", "sctp")
-_RANGE = re.compile(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
+_RANGE = pattern(r"([0-9]{1,10})(?:-([0-9]{1,10}))?")
 _LARGEST_PORT = 65535
 
 

@@ -24,18 +24,19 @@ from slimstage.dockerfile.words import (
     split_words,
 )
 from slimstage.errors import DockerfileError
+from slimstage.regex import pattern
 from slimstage.values import dataclass, replace
 
 _SPACE_CLASS = re.escape(SPACE)
-_FLAG = re.compile(
+_FLAG = pattern(
     rf"""(?: [^{_SPACE_CLASS}'"\\]++ | '(?:[^'\\]++|\\.)*+'?+ | "(?:[^"\\]++|\\.)*+"?+ | \\.?+ )++""",
     re.VERBOSE | re.DOTALL,
 )
-_FLAG_PART = re.compile(
+_FLAG_PART = pattern(
     r"""'((?:[^'\\]++|\\.)*+)'?+ | "((?:[^"\\]++|\\.)*+)"?+ | \\(.?+) | ([^'"\\]++)""", re.VERBOSE | re.DOTALL
 )
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_SPACES = re.compile(f"[{_SPACE_CLASS}]*+")
+_ESCAPED = pattern(r"\\(.)", re.DOTALL)
+_SPACES = pattern(f"[{_SPACE_CLASS}]*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def read_nodes(source: Source, reader: LineReader, faults: Faults) -> Iterator[N
             yield replace(node, heredocs=heredocs, child=child) if heredocs else node
 
 
-_HEREDOC_KEYWORD = re.compile(r"(?:onbuild[\t\v\f\r ]+)?(?:run|copy|add)[\t\v\f\r ]", re.IGNORECASE)
+_HEREDOC_KEYWORD = pattern(r"(?:onbuild[\t\v\f\r ]+)?(?:run|copy|add)[\t\v\f\r ]", re.IGNORECASE)
 
 
 def _may_have_heredocs(node: Node) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from slimstage.regex import pattern
+
 _UNITS_NS = {
     "ns": 1,
     "us": 10**3,
@@ -17,7 +19,7 @@ _UNITS_NS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
-_TERM = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
+_TERM = pattern(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)")
 _LONGEST_NS = 2**63 - 1
 
 
@@ -80,7 +82,7 @@ def parse_unsigned(text: str, base: int = 10) -> int:
     return int(significant, base)
 
 
-_SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = pattern(r"([0-9]{1,18}(?:\.[0-9]{1,18})?|\.[0-9]{1,18}) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:

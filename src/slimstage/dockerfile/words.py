@@ -10,20 +10,21 @@ import json
 import math
 import re
 
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Go's unicode.IsSpace, for `str.strip`: Python's own set has four control characters more."""
 
 _SPACE_CLASS = re.escape(SPACE)
-_BLANKS = re.compile(r"[\t\v\f\r ]+")
-_NOT_BLANKS = re.compile(r"[^\t\v\f\r ]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_BLANKS = pattern(r"[\t\v\f\r ]+")
+_NOT_BLANKS = pattern(r"[^\t\v\f\r ]+")
+_SURROGATE = pattern("[\ud800-\udfff]")
 
 # A quoted part runs to its end or to the end of the text; an escape character at the very end belongs to no word.
 # Every alternative starts with another character and all repeats are possessive: the scan is linear.
 _WORD = {
-    escape: re.compile(
+    escape: pattern(
         rf"""(?: [^{_SPACE_CLASS}'"{re.escape(escape)}]++
              | '[^']*+'?+
              | "(?:[^"{re.escape(escape)}]++|{re.escape(escape)}.)*+"?+
@@ -76,8 +77,8 @@ class NotStrings(ValueError):
 
 _STRING = r'"(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+"'
 _WS = r"[ \t\r\n]*+"
-_STRINGS = re.compile(rf"\[{_WS}(?:{_STRING}{_WS}(?:,{_WS}{_STRING}{_WS})*+)?+\]{_WS}")
-_ELEMENT_BEFORE = re.compile(rf"{_WS}{_STRING}{_WS},{_WS}")
+_STRINGS = pattern(rf"\[{_WS}(?:{_STRING}{_WS}(?:,{_WS}{_STRING}{_WS})*+)?+\]{_WS}")
+_ELEMENT_BEFORE = pattern(rf"{_WS}{_STRING}{_WS},{_WS}")
 
 
 def json_strings(text: str) -> list[str] | None:

@@ -6,11 +6,11 @@ Source: OCI image-spec v1.1, descriptor.md and image-index.md.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
 from slimstage.digest import Digest
 from slimstage.errors import FormatError
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -53,7 +53,7 @@ _ALIASES = {
     "i386": ("386", None),
     "i686": ("386", None),
 }
-_PART = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_PART = pattern(r"[A-Za-z0-9_.-]+\Z")
 
 
 def parse_platform(text: str) -> Platform:

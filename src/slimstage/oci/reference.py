@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError
+from slimstage.regex import pattern
 from slimstage.values import dataclass, replace
 
 DEFAULT_REGISTRY = "docker.io"
@@ -18,11 +19,11 @@ DEFAULT_TAG = "latest"
 _OFFICIAL = "library/"
 _LONGEST_NAME = 255
 
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z", re.ASCII)
-_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
+_TAG = pattern(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}\Z", re.ASCII)
+_COMPONENT = pattern(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
 _LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?:[A-Fa-f0-9:]+)\])(?::[0-9]{{1,5}})?\Z", re.ASCII)
-_HEX_ID = re.compile(r"[a-f0-9]{64}\Z")
+_REGISTRY = pattern(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[(?:[A-Fa-f0-9:]+)\])(?::[0-9]{{1,5}})?\Z", re.ASCII)
+_HEX_ID = pattern(r"[a-f0-9]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,18 @@ BuildKit's (dockerfile.md §4, points 75 and 76).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import PlanError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 PASSWD = "/etc/passwd"
 GROUP = "/etc/group"
 
 _LARGEST_ID = (1 << 31) - 1
-_NUMBER = re.compile(r"[0-9]+\Z")
+_NUMBER = pattern(r"[0-9]+\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ and §4 (68, 69).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
 from slimstage.diagnostics import Span
@@ -19,9 +18,10 @@ from slimstage.oci.descriptor import Platform
 from slimstage.oci.user import check_id
 from slimstage.plan import paths
 from slimstage.plan.scope import DEFAULT_PATH
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field, replace
 
-_NUMBER = re.compile(r"[+-]?[0-9]+\Z")
+_NUMBER = pattern(r"[+-]?[0-9]+\Z")
 _SHELLS: dict[str, tuple[str, ...]] = {"windows": ("cmd", "/S", "/C")}
 _UNIX_SHELL: tuple[str, ...] = ("/bin/sh", "-c")
 

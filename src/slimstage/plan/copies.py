@@ -5,7 +5,6 @@ Source: BuildKit frontend/dockerfile/dockerfile2llb/convert_copy.go; dockerfile.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -18,11 +17,12 @@ from slimstage.plan.configs import check_user
 from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
 from slimstage.plan.scope import Expander
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field, replace
 
-_OCTAL = re.compile(r"[0-7]+\Z")
-_NUMERIC = re.compile(r"[0-9]+\Z")
-_SYMBOLIC = re.compile(r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*\Z")
+_OCTAL = pattern(r"[0-7]+\Z")
+_NUMERIC = pattern(r"[0-9]+\Z")
+_SYMBOLIC = pattern(r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*\Z")
 _LARGEST_MODE = 0o7777
 
 

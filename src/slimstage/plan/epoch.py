@@ -5,7 +5,6 @@ Source: BuildKit frontend/dockerfile/dockerfile2llb/epoch.go; dockerfile.md §1.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -17,10 +16,11 @@ from slimstage.plan.copies import Place, lower_copy
 from slimstage.plan.graph import FromContext, Git, Url
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander, Scope
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 NAME = "SOURCE_DATE_EPOCH"
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}\Z")
+_NUMBER = pattern(r"[+-]?[0-9]{1,18}\Z")
 
 EpochSource: TypeAlias = Url | Git | FromContext
 """Whose date is the epoch: a download's Last-Modified, a commit's, a context's (`""` is the build context)."""

@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl, unquote
 from slimstage.diagnostics import did_you_mean
 from slimstage.dockerfile.values import parse_bool
 from slimstage.errors import PlanError
+from slimstage.regex import pattern
 from slimstage.values import dataclass, replace
 
-_SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
-_SCP = re.compile(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z", re.DOTALL)
+_SCHEME = pattern(r"([a-zA-Z0-9]+)://")
+_SCP = pattern(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z", re.DOTALL)
 _PROTOCOLS = frozenset(("http", "https", "ssh", "git"))
 _QUERIES = (
     "ref",
@@ -29,7 +30,7 @@ _QUERIES = (
     "fetch-by-commit",
 )
 _MTIMES = ("checkout", "commit")
-_COMMIT = re.compile(r"[0-9a-f]{4,64}\Z")
+_COMMIT = pattern(r"[0-9a-f]{4,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)

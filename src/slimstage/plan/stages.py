@@ -29,11 +29,12 @@ from slimstage.plan.contexts import (
 )
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 EdgeKind = Literal["from", "copy", "mount"]
-_INDEX = re.compile(r"[+-]?[0-9]{1,9}\Z")
-_VARIABLE = re.compile(r"\$.", re.DOTALL)
+_INDEX = pattern(r"[+-]?[0-9]{1,9}\Z")
+_VARIABLE = pattern(r"\$.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

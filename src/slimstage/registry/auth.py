@@ -9,7 +9,6 @@ Source: distribution/docs/spec/auth/token.md and oauth.md.
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from slimstage.errors import RegistryError
+from slimstage.regex import pattern
 from slimstage.registry.challenge import Challenge, merge_scopes, parse_challenges
 from slimstage.registry.credentials import Credential, CredentialSource
 from slimstage.registry.faults import LIMIT_BYTES, Secrets, http_error
@@ -30,7 +30,7 @@ _SHORTEST_LIFE_S = 60.0
 _EARLY_S = 10.0
 """A token is renewed so long before its end: it has to be good when it arrives."""
 _ANSWER_BYTES = 1 << 20
-_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}\Z")
+_TOKEN = pattern(r"[\x21-\x7e]{1,65536}\Z")
 _NO_POST = (404, 405)
 """Statuses by which token servers say that they know the older GET only."""
 

@@ -17,13 +17,14 @@ from typing import Any
 
 from slimstage.errors import RegistryError
 from slimstage.oci.reference import DEFAULT_REGISTRY
+from slimstage.regex import pattern
 from slimstage.registry.faults import Secrets
 from slimstage.store.files import read_small
 from slimstage.values import dataclass, field
 
 _DOCKER_KEY = "https://index.docker.io/v1/"
 _DOCKER_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-_HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
+_HELPER = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
 _HELPER_S = 60
 _NO_USER = "<token>"
 """The user of an identity token, by the helpers' protocol."""

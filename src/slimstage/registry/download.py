@@ -12,6 +12,7 @@ from collections.abc import Callable
 from slimstage.errors import DigestMismatch, RegistryError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.reference import Reference
+from slimstage.regex import pattern
 from slimstage.registry.client import RegistryClient, noted
 from slimstage.registry.hosts import Endpoint
 from slimstage.registry.retry import patience
@@ -23,7 +24,7 @@ Progress = Callable[[int], object]
 
 _WORTH_BYTES = 1 << 20
 """A connection that brought so much was worth it: failures are counted anew. Less could go on for ever."""
-_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)\Z", re.ASCII)
+_RANGE = pattern(r"bytes (\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)\Z", re.ASCII)
 
 
 class BlobDownload:

@@ -13,13 +13,14 @@ from urllib.parse import urlsplit
 
 from slimstage.errors import RegistryError, UsageError
 from slimstage.oci.reference import DEFAULT_REGISTRY
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DOCKER_SERVER = "registry-1.docker.io"
 """Where docker.io's images are served. Source: distribution/reference and moby, registry/config.go."""
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[A-Fa-f0-9:.]+\])(?::[0-9]{1,5})?\Z", re.ASCII)
-_PREFIX = re.compile(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
+_HOST = pattern(r"(?:[A-Za-z0-9._-]+|\[[A-Fa-f0-9:.]+\])(?::[0-9]{1,5})?\Z", re.ASCII)
+_PREFIX = pattern(r"(?:[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z")
 
 
 @dataclass(frozen=True, slots=True)

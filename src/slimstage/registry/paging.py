@@ -10,10 +10,11 @@ import re
 from urllib.parse import urljoin
 
 from slimstage.errors import RegistryError
+from slimstage.regex import pattern
 from slimstage.registry.hosts import Endpoint, origin_of
 
-_LINK = re.compile(r"\s*<([^<>\s]{1,4096})>([^<]*)")
-_NEXT = re.compile(r';\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?\s*(?:[;,]|\Z)', re.IGNORECASE)
+_LINK = pattern(r"\s*<([^<>\s]{1,4096})>([^<]*)")
+_NEXT = pattern(r';\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?\s*(?:[;,]|\Z)', re.IGNORECASE)
 
 
 def next_path(endpoint: Endpoint, repository: str, path: str, link: str | None) -> str | None:

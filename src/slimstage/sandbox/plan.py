@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import marshal
 import posixpath
-import re
 
 from slimstage.errors import UsageError
+from slimstage.regex import pattern
 from slimstage.sandbox import capabilities, seccomp
 from slimstage.sandbox.mounts import Action, planned, wire
 from slimstage.sandbox.spec import OverlayRoot, SandboxSpec
 
-_HOSTNAME = re.compile(r"[A-Za-z0-9_.-]{0,64}\Z")
+_HOSTNAME = pattern(r"[A-Za-z0-9_.-]{0,64}\Z")
 
 
 def resolv_conf() -> bytes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 
 from slimstage.digest import Digest
 from slimstage.errors import StoreError
+from slimstage.regex import pattern
 from slimstage.store.files import guarded, make_private, random_name, read_small, remove_tree, replace_file
 from slimstage.store.snapshots import Stack
 
 _NEEDS = "needs"
-_GRAMMAR = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
+_GRAMMAR = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z")
 
 
 class Containers:

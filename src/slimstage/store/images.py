@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,12 +10,13 @@ from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError, StoreError, UsageError
 from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.reference import Reference, parse_reference
+from slimstage.regex import pattern
 from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
 from slimstage.values import dataclass
 
 _COLUMNS = "id, manifest, platform, layers, created_s"
-_ID_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
+_ID_PREFIX = pattern(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 
+from slimstage.regex import pattern
 from slimstage.store.files import random_name, remove_tree, try_lock, wait_lock
 
 SESSION_LOCK = "session-"
 OUTSIDE = "outside"
 """The file of a session's directory that names what it makes outside the store, each path ended by a zero byte."""
 
-_BESIDE = re.compile(rb"\..{0,64}\.[0-9a-f]{32}\Z", re.DOTALL)
+_BESIDE = pattern(rb"\..{0,64}\.[0-9a-f]{32}\Z", re.DOTALL)
 _UNFINISHED = (".new-", ".gone-")
 _LEFTOVER_S = 60.0
 

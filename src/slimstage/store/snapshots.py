@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import time
 from collections.abc import Iterator
 from typing import NewType, TypeAlias
 
 from slimstage.errors import StoreError
+from slimstage.regex import pattern
 from slimstage.store.database import Database
 from slimstage.store.files import guarded, make_private, random_name, remove_tree
 from slimstage.store.session import Session
@@ -28,7 +28,7 @@ LayerId = NewType("LayerId", str)
 Stack: TypeAlias = tuple[LayerId, ...]
 """A snapshot: layer directories, base first. () is the empty tree."""
 
-_GRAMMAR = re.compile(r"[0-9a-f]{32}\Z|c[0-9a-f]{64}\Z")
+_GRAMMAR = pattern(r"[0-9a-f]{32}\Z|c[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ Source: POSIX.1-2017, pax, "ustar Interchange Format" and "pax Extended Header";
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 from slimstage.errors import FormatError
+from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 BLOCK = 512
@@ -177,9 +177,9 @@ def merged(global_records: Mapping[bytes, bytes], own: Mapping[bytes, bytes]) ->
     return {key: value for key, value in {**global_records, **own}.items() if value or key not in global_records}
 
 
-_OCTAL = re.compile(rb"[0-7]+\Z")
-_DECIMAL = re.compile(rb"-?[0-9]{1,19}\Z")
-_TIME = re.compile(rb"(-?)([0-9]{1,18})(?:\.([0-9]{0,30}))?\Z")
+_OCTAL = pattern(rb"[0-7]+\Z")
+_DECIMAL = pattern(rb"-?[0-9]{1,19}\Z")
+_TIME = pattern(rb"(-?)([0-9]{1,18})(?:\.([0-9]{0,30}))?\Z")
 
 
 def _text(field: bytes) -> bytes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from dataclasses import fields
 from typing import Any, TextIO
 
 from slimstage.events import Event
+from slimstage.regex import pattern
 
-_WORD_START = re.compile(r"(?<!^)(?=[A-Z])")
+_WORD_START = pattern(r"(?<!^)(?=[A-Z])")
 
 
 def event_object(event: Event) -> dict[str, Any]:
