@@ -1,7 +1,7 @@
 """`dataclass`, `field` and `replace` as the standard library has them, for slotted classes, at a tenth of the cost.
 
 The standard decorator compiles six functions for each class when its module is imported: 0.8 ms a class, and most of the
-time that a cached build took. This one compiles the `__init__` of a class when its first value is made, shares the code
+time that a cached build took. This one compiles the `__init__` of a class when it has made a few values, shares the code
 of all other methods between classes, and makes the standard library's own description of a class (for `fields`, `asdict`
 and `is_dataclass`) when it is asked for. A type checker sees the standard decorator.
 
@@ -65,27 +65,27 @@ else:
         body["__match_args__"] = tuple(name for name, each in fields.items() if not each.is_kw_only)
         body["__dataclass_fields__"] = _Described()
         body["_fields_of_value"] = fields
-        made = type(cls)(cls.__name__, cls.__bases__, body)
-        made.__qualname__ = cls.__qualname__
 
-        def methods(**each):
-            for name, method in each.items():
-                if name not in body:
-                    method.__qualname__ = f"{cls.__qualname__}.{name}"
-                    method.__module__ = cls.__module__
-                    setattr(made, name, method)
-
-        methods(__init__=_first_init(made, fields), __repr__=_repr(fields))
+        # All before the class is made: each method set on a class that is there makes it look all its slots over again.
+        first = _FirstInit(fields)
+        methods = {"__init__": first.method(), "__repr__": _repr(fields)}
         if has_eq:
             key = _key(fields)
-            methods(__eq__=_eq(key))
+            methods["__eq__"] = _eq(key)
             if is_frozen:
-                methods(__hash__=_hash(key))
-            elif "__hash__" not in cls.__dict__:
-                made.__hash__ = None
+                methods["__hash__"] = _hash(key)
+            elif "__hash__" not in body:
+                body["__hash__"] = None
         if is_frozen:
-            methods(__setattr__=_refusal("assign to"), __delattr__=_refusal("delete"))
-            methods(__getstate__=_getstate, __setstate__=_setstate)
+            methods["__setattr__"], methods["__delattr__"] = _refusal("assign to"), _refusal("delete")
+            methods["__getstate__"], methods["__setstate__"] = _getstate, _setstate
+        for name, method in methods.items():
+            if name not in body:
+                method.__qualname__ = f"{cls.__qualname__}.{name}"
+                method.__module__ = cls.__module__
+                body[name] = method
+        first.cls = made = type(cls)(cls.__name__, cls.__bases__, body)
+        made.__qualname__ = cls.__qualname__
         return made
 
     def _own_fields(cls, is_kw_only):
@@ -99,12 +99,58 @@ else:
             own[name] = each
         return own
 
-    def _first_init(cls, fields):
-        def __init__(self, *given, **named):
-            cls.__init__ = init = _compiled_init(cls, fields)
-            init(self, *given, **named)
+    _FEW = 64
+    """So many values of a class cost less to fill field by field than to compile an `__init__` for them."""
 
-        return __init__
+    class _FirstInit:
+        """The `__init__` of a class until it has made a few values, then it compiles its successor."""
+
+        __slots__ = ("cls", "fields", "left", "plan")
+
+        def __init__(self, fields):
+            self.cls, self.fields, self.left, self.plan = None, fields, _FEW, None
+
+        def method(self):
+            first = self
+
+            def __init__(self, *given, **named):
+                first.left -= 1
+                if first.left < 0 or not first.fill(self, given, named):
+                    # Also where the arguments are wrong: the compiled one says so as Python does.
+                    first.cls.__init__ = init = _compiled_init(first.cls, first.fields)
+                    init(self, *given, **named)
+
+            return __init__
+
+        def fill(self, value, given, named):
+            """Sets all fields; False: the arguments do not fit."""
+            plan = self.plan
+            if plan is None:
+                self.plan = plan = [
+                    (name, getattr(self.cls, name).__set__, each.is_kw_only, each.default, each.factory)
+                    for name, each in self.fields.items()
+                ]
+            position, count, unused = 0, len(given), len(named)
+            for name, assign, is_kw_only, default, factory in plan:
+                if not is_kw_only and position < count:
+                    if name in named:
+                        return False
+                    assign(value, given[position])
+                    position += 1
+                elif name in named:
+                    assign(value, named[name])
+                    unused -= 1
+                elif factory is not _NONE:
+                    assign(value, factory())
+                elif default is not _NONE:
+                    assign(value, default)
+                else:
+                    return False
+            if position < count or unused:
+                return False
+            if hasattr(self.cls, "__post_init__"):
+                value.__post_init__()
+            return True
 
     def _compiled_init(cls, fields):
         """Sets each field through its slot's own setter, which also passes by the refusal of a frozen class."""

@@ -59,6 +59,14 @@ class Standard:
     secret: str = dataclasses.field(default="s", repr=False)
 
 
+@pytest.fixture(params=["first values", "many values"], scope="module", autouse=True)
+def _values_made_before(request: pytest.FixtureRequest) -> None:
+    """Everything holds for the first values of a class and for those made by its compiled `__init__`."""
+    if request.param == "many values":
+        for _ in range(100):
+            Point(1), Point3(1), Counter(count=1), Handle(1), Empty()
+
+
 def test_defaults_and_factories_fill_in_what_is_not_given() -> None:
     first, second = Point(1), Point(1)
     assert (first.x, first.y, first.tags, first.secret) == (1, 2, [], "s")
