@@ -113,8 +113,8 @@ def parse_sources(text: str) -> list[Target]:
 def _source_files() -> list[str]:
     """The texts of this host's files of sources."""
     paths = ["/etc/apt/sources.list"]
-    for pattern in ("*.list", "*.sources"):
-        paths += sorted(glob.glob(f"/etc/apt/sources.list.d/{pattern}"))
+    for kind in ("*.list", "*.sources"):
+        paths += sorted(glob.glob(f"/etc/apt/sources.list.d/{kind}"))
     texts = []
     for path in paths:
         try:
