@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 
 from support.building import Image, Project
 from support.faults import unsound
-from support.filesystems import MIB, image, memory
+from support.filesystems import MIB, image, memory, overlay
 from support.rootfs import needs_sandbox
 
 pytestmark = needs_sandbox
@@ -22,7 +22,7 @@ DOCKERFILE = """\
 FROM base AS make
 COPY files/ /src/
 RUN mkdir -p /out/sub && echo one > /out/sub/one && ln /out/sub/one /out/two && ln -s two /out/three && chmod 4755 /out/two
-RUN rm -r /home && mkdir /home && echo new > /home/new && rm /etc/group && chown 1000:1000 /out/two && mkfifo /out/pipe
+RUN rm -r /home && mkdir /home && echo new > /home/new && rm /etc/group && chown 1000:1000 /src/8 && mkfifo /out/pipe
 RUN rm /src/3 && echo more >> /src/4 && mv /src/5 /src/55 && chmod 600 /src/6 && chmod 644 /src/7 && chown -R 0:0 /usr
 FROM base
 COPY --from=make /out /out
@@ -31,7 +31,7 @@ RUN --mount=type=bind,from=make,target=/made,rw --mount=type=bind,source=files,t
     echo x > /made/x && cp -a /made/home /copied && cp /seen/9 /nine && rm -r /src && mkdir /src && echo z > /src/z
 RUN --mount=type=cache,target=/cache touch /cache/x && rm /out/three
 RUN mkdir /a /b && echo 1 > /a/same && echo 2 > /b/same && touch -d @1000000000 /a/same /b/same
-RUN rm -r /a && mv /b /a && ln /out/sub/one /linked && rm -r /var && echo now a file > /var
+RUN rm -r /a && mv /b /a && ln /src/z /linked && rm -r /var && echo now a file > /var
 COPY --chown=7:8 weights /w/
 """
 
@@ -62,18 +62,18 @@ def on(root: Path, ordinary: Project) -> Project:
     return Project(ordinary.path, root, ordinary.base, ordinary.more)
 
 
-KINDS = {
+KINDS: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
     "ext4": lambda place: image("ext4", place, 200 * MIB),
     "xfs": lambda place: image("xfs", place, 400 * MIB),
     "btrfs": lambda place: image("btrfs", place, 400 * MIB),
     "tmpfs": lambda place: memory(place, 200 * MIB),
+    "overlay": overlay,
 }
 
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    made: AbstractContextManager[Path] = KINDS[request.param](tmp_path / "mounted")
-    with made as mounted:
+    with KINDS[request.param](tmp_path / "mounted") as mounted:
         yield mounted
 
 

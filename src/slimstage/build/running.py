@@ -12,14 +12,20 @@ from slimstage.build.lines import Lines
 from slimstage.build.request import BuildRequest
 from slimstage.build.run import RunInputs, hint_for, redactor, sandbox_spec, wanted_agents, wanted_secrets
 from slimstage.diagnostics import Span
-from slimstage.errors import SlimstageError, StepFailed
-from slimstage.events import Listener, LogLine
+from slimstage.errors import SandboxError, SlimstageError, StepFailed
+from slimstage.events import Listener, LogLine, Warned
 from slimstage.oci.user import GROUP, PASSWD, resolve_user
 from slimstage.plan.graph import CacheMount, RunStep, StepId
-from slimstage.sandbox.spec import Sandbox
+from slimstage.sandbox.refusal import OVERLAY_REFUSED
+from slimstage.sandbox.spec import Exit, Sandbox, SandboxSpec
 from slimstage.store.snapshots import Draft
 from slimstage.store.store import Store
 from slimstage.tree.union import UnionTree
+
+PLAIN_COPIES = (
+    "overlays cannot be mounted on the store's file system: each RUN copies the whole tree first, which is slow; "
+    "a store on ext4, xfs, btrfs or tmpfs (--root, SLIMSTAGE_ROOT, a volume of the container) does without"
+)
 
 
 class RunSteps:
@@ -37,6 +43,7 @@ class RunSteps:
     ) -> None:
         self._store, self._sandbox, self._request, self._spans = store, sandbox, request, spans
         self._emit, self._clock, self._cancel = listener, clock, cancel
+        self._lock, self._is_told = threading.Lock(), False
 
     def perform(
         self, step: RunStep, lowers: tuple[str, ...], reading: Reading, draft: Draft, *, is_fresh: bool
@@ -69,7 +76,7 @@ class RunSteps:
         )
         lines = Lines(lambda stream, text: self._say(step, stream, text), redactor(secrets))
         spec = sandbox_spec(step, inputs, self._request, draft.path, draft.work)
-        exit_ = self._sandbox().run(spec, lines, self._cancel)
+        exit_ = self._run(spec, lines, draft)
         lines.flush()
         if exit_.status:
             raise StepFailed(
@@ -78,6 +85,23 @@ class RunSteps:
                 last_lines=tuple(lines.last),
                 hint=hint_for(step, exit_.status, exit_.is_out_of_memory, tuple(lines.last)),
             )
+
+    def _run(self, spec: SandboxSpec, lines: Lines, draft: Draft) -> Exit:
+        """Over an overlay, or where there is none over copies."""
+        if not self._store.snapshots.is_plain():
+            try:
+                return self._sandbox().run(spec, lines, self._cancel)
+            except SandboxError as error:
+                if error.code != OVERLAY_REFUSED:
+                    raise
+                self._store.snapshots.become_plain()
+        from slimstage.build.plain import run_on_copies  # few hosts need it
+
+        with self._lock:
+            is_told, self._is_told = self._is_told, True
+        if not is_told:
+            self._emit(Warned(self._clock(), "plain-copies", PLAIN_COPIES))
+        return run_on_copies(spec, draft, lambda spec: self._sandbox().run(spec, lines, self._cancel))
 
     def _cache(self, mount: CacheMount, reading: Reading, leases: ExitStack, is_fresh: bool) -> str:
         """The host directory that serves the mount, held until the step has ended."""

@@ -21,6 +21,8 @@ class StoreState:
     root: str
     findings: tuple[Finding, ...]
     error: str | None = None
+    has_plain_copies: bool = False
+    """Its file system takes no overlays: each RUN works on a copy of its tree."""
 
 
 def examine_store(session: Session, *, repairs: bool, verifies_blobs: bool) -> StoreState:
@@ -29,10 +31,11 @@ def examine_store(session: Session, *, repairs: bool, verifies_blobs: bool) -> S
 
     root = str(session.root_path())
     try:
-        findings = examine(session.store(), repairs, verifies_blobs=verifies_blobs)
+        store = session.store()
+        findings = examine(store, repairs, verifies_blobs=verifies_blobs)
+        return StoreState(root, tuple(findings), has_plain_copies=store.snapshots.is_plain())
     except SlimstageError as error:
         return StoreState(root, (), error.message)
-    return StoreState(root, tuple(findings))
 
 
 def is_well(host: Sequence[Capability], state: StoreState) -> bool:

@@ -25,8 +25,8 @@ from slimstage.container.spec import container_spec, missing_directories, user_o
 from slimstage.errors import SlimstageError, StoreError
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.user import GROUP, PASSWD, Identity, resolve_user
-from slimstage.sandbox.spec import Output, OverlayRoot, Running, Sandbox, SandboxSpec
-from slimstage.store.files import read_small
+from slimstage.sandbox.spec import Output, OverlayRoot, PlainRoot, Running, Sandbox, SandboxSpec
+from slimstage.store.files import guarded, read_small
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
 from slimstage.tree.union import UnionTree
@@ -112,12 +112,19 @@ class ContainerSession:
                 os.chmod(upper, root_entry.mode)
                 if os.geteuid() == 0:
                     os.chown(upper, root_entry.uid, root_entry.gid)
+            is_plain = self._store.snapshots.is_plain()
+            if is_plain:
+                from slimstage.tree.plain import PlainTree  # few hosts need it
+
+                with guarded("copy the image for the container"):
+                    PlainTree(lowers, upper).fill()
             if not self._options.is_readonly:
-                self._make_directory(tree, upper, working_directory(self._config, self._options), identity)
-        root = OverlayRoot(lowers, upper, work)
+                workdir = working_directory(self._config, self._options)
+                self._make_directory(tree, upper, workdir, identity, is_plain=is_plain)
+        root = PlainRoot(upper) if is_plain else OverlayRoot(lowers, upper, work)
         return container_spec(self._config, self._options, root, identity, container_id=self.record.id)
 
-    def _make_directory(self, tree: UnionTree, upper: str, path: str, identity: Identity) -> None:
+    def _make_directory(self, tree: UnionTree, upper: str, path: str, identity: Identity, *, is_plain: bool) -> None:
         """Makes the working directory where the image has none, as Docker does.
 
         In the upper directory, which nothing of an image has written to yet: names joined to it lead nowhere else.
@@ -132,6 +139,8 @@ class ContainerSession:
             entry = tree.lstat(parent)
             if entry is None or entry.kind != "dir":
                 return  # a file is in the way: the sandbox says so in its own words
+            if is_plain:
+                continue  # it was copied
             os.mkdir(os.path.join(upper, parent))
             os.chmod(os.path.join(upper, parent), entry.mode)
             if os.geteuid() == 0:

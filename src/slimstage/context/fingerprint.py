@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 
-from slimstage.context.birth import birth_ns
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection
 from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
 from slimstage.digest import Digest
 from slimstage.errors import ContextError
+from slimstage.tree.birth import birth_ns
 from slimstage.tree.entry import Entry
 
 BLOCK = 1 << 20

@@ -7,6 +7,9 @@ import os
 
 from slimstage.errors import SandboxError
 
+OVERLAY_REFUSED = "overlay-refused"
+"""The code of the error that says that this host mounts no overlay of these directories."""
+
 
 def sandbox_error(what: str, number: int, detail: str = "") -> SandboxError:
     """what: a phrase ("mount the root"); number: the errno, 0 when there is none; detail: the kernel's own words."""
@@ -21,6 +24,8 @@ def _code(what: str) -> str:
         return "sandbox-limit"
     if what.startswith(("become user", "set the supplementary groups")):
         return "sandbox-user"
+    if "as an overlay" in what:
+        return OVERLAY_REFUSED
     if "as a mount point" in what or what.startswith("bind "):
         return "sandbox-mount"
     return "sandbox-refused"

@@ -2,7 +2,8 @@
 
 A snapshot is a stack of immutable layer directories, base first. A step's result is one new directory. It is made under
 a temporary name and renamed into place, so a kill -9 at any moment leaves the whole thing or nothing that counts.
-Directories are in overlayfs' form (see tree/union.py). Only `store/` knows where they lie.
+Directories are in overlayfs' form, on a file system that cannot hold that in one of ours (see tree/marks.py): such a store
+is *plain*, its layers are never mounted as an overlay, and a RUN works on a copy. Only `store/` knows where they lie.
 
 A layer that was asked for is kept from being pruned until the process ends (see session.py).
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import NewType, TypeAlias
@@ -18,17 +20,20 @@ from typing import NewType, TypeAlias
 from slimstage.errors import StoreError
 from slimstage.regex import pattern
 from slimstage.store.database import Database
-from slimstage.store.files import guarded, make_private, random_name, remove_tree
+from slimstage.store.files import guarded, make_private, random_name, remove_tree, replace_file
+from slimstage.store.folding import GROUP, KEPT, folded
 from slimstage.store.session import Session
+from slimstage.tree.marks import UnfitFilesystem, holds_overlays_marks
 from slimstage.values import dataclass
 
 LayerId = NewType("LayerId", str)
-"""Names one frozen layer directory: 32 hex digits (random), or `c` + a chain ID's hex for layers of base images."""
+"""Names one frozen layer directory: 32 hex digits (random), `c` + a chain ID's hex for layers of base images, or `f` and a
+digest for several as one (see folding.py)."""
 
 Stack: TypeAlias = tuple[LayerId, ...]
 """A snapshot: layer directories, base first. () is the empty tree."""
 
-_GRAMMAR = pattern(r"[0-9a-f]{32}\Z|c[0-9a-f]{64}\Z")
+_GRAMMAR = pattern(r"[0-9a-f]{32}\Z|[cf][0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,13 @@ class Snapshots:
 
     def __init__(self, directory: str, session: Session, database: Database) -> None:
         self._directory, self._session, self._database = directory, session, database
+        self._plain_mark = os.path.join(os.path.dirname(directory), "plain")
+        self._is_plain: bool | None = None
+        self._folding = threading.Lock()
 
     def draft(self, layer: LayerId | None = None) -> Draft:
         """A new empty draft, held by a lock for as long as this process lives. Raises StoreError when the disk is full."""
+        self.is_plain()
         home = self._session.temporary("draft-")
         draft = Draft(
             LayerId(random_name()) if layer is None else layer, os.path.join(home, "fs"), os.path.join(home, "work")
@@ -59,6 +68,43 @@ class Snapshots:
             os.chmod(draft.path, 0o755)
             make_private(draft.work)
         return draft
+
+    def is_plain(self) -> bool:
+        """True when layers cannot be mounted as an overlay here: they have to be copied out (tree/plain.py).
+
+        Found out once a process, and kept in the store as long as there are layers: a plain store that is moved to a better
+        file system still has its own marks. Raises StoreError where no layer can lie at all.
+        """
+        if self._is_plain is None:
+            with guarded("try the store's file system"):
+                if os.path.lexists(self._plain_mark) and os.listdir(self._directory):
+                    self._is_plain = True
+                else:
+                    self._is_plain = self._tries_plain()
+        return self._is_plain
+
+    def become_plain(self) -> None:
+        """For this process: the host refuses overlays, whatever the file system could hold."""
+        self._is_plain = True
+
+    def _tries_plain(self) -> bool:
+        place = self._session.temporary("try-")
+        make_private(place)
+        try:
+            is_plain = not holds_overlays_marks(place)
+        except UnfitFilesystem as fault:
+            raise StoreError(
+                f'the store "{os.path.dirname(self._directory)}" is on a file system that cannot hold {fault}',
+                code="bad-file-system",
+                hint="choose a place on ext4, xfs, btrfs or tmpfs with --root or SLIMSTAGE_ROOT",
+            ) from fault
+        finally:
+            remove_tree(place, on_error=lambda name, cause: None)
+        if is_plain:
+            replace_file(self._plain_mark, b"layers have slimstage's own marks: never mount them as an overlay\n")
+        elif os.path.lexists(self._plain_mark):
+            os.unlink(self._plain_mark)
+        return is_plain
 
     def freeze(self, draft: Draft, *, size_bytes: int | None = None) -> LayerId:
         """Puts the draft in its place, atomically, and records its size; a layer that is already there wins silently."""
@@ -85,10 +131,27 @@ class Snapshots:
 
     def path(self, layer: LayerId) -> str:
         """The absolute path of a frozen layer's directory. Raises StoreError when it is gone."""
-        return self.paths((layer,))[0]
+        return self._paths((layer,))[0]
 
     def paths(self, stack: Stack) -> tuple[str, ...]:
-        """The paths of all layers, base first. Raises StoreError when one is gone."""
+        """Directories, base first, that show the stack's tree: those of its layers, of a deep stack fewer.
+
+        Raises StoreError when a layer is gone.
+        """
+        if len(stack) < GROUP + KEPT:
+            return self._paths(stack)
+        self._hold(stack)
+        shallow: list[LayerId] = []
+        for name, layers in folded(stack):
+            folds = LayerId(name)
+            if len(layers) > 1 and not self.has((folds,)):
+                with self._folding:
+                    if not self.has((folds,)):
+                        self._fold(folds, self._paths(tuple(map(LayerId, layers))))
+            shallow.append(folds)
+        return self._paths(tuple(shallow))
+
+    def _paths(self, stack: Stack) -> tuple[str, ...]:
         self._hold(stack)
         found = tuple(os.path.join(self._place(layer), "fs") for layer in stack)
         for layer, path in zip(stack, found, strict=True):
@@ -99,6 +162,18 @@ class Snapshots:
                     hint="build or pull the image again",
                 )
         return found
+
+    def _fold(self, name: LayerId, paths: tuple[str, ...]) -> None:
+        from slimstage.tree.fold import fold  # few stacks are deep
+
+        draft = self.draft(name)
+        try:
+            with guarded("fold layers"):
+                fold(paths, draft.path)
+            self.freeze(draft, size_bytes=0)  # its files are those of the layers
+        except BaseException:
+            self.discard(draft)
+            raise
 
     def has(self, stack: Stack) -> bool:
         """True when every layer is there, and then they stay until this process ends."""

@@ -41,7 +41,9 @@ class Entry:
 
     @property
     def is_whiteout(self) -> bool:
-        """True for overlayfs' mark of a deleted name: a character device 0:0."""
+        """True for the mark of a deleted name; see tree/marks.py."""
+        if self.kind == "socket":
+            return self.mode == 0 and self.mtime_ns == 0
         return self.kind == "char" and self.rdev == (0, 0)
 
 

@@ -7,8 +7,8 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
+from slimstage.tree.marks import is_whiteout
 from slimstage.tree.paths import DIRECTORY, ascend, link_path
-from slimstage.tree.writer import is_whiteout
 from slimstage.tree.xattrs import read_xattrs
 
 _OPEN_LEVELS = 64

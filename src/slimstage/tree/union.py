@@ -1,8 +1,9 @@
 """A stack of layer directories seen as one tree, in user space: nothing is mounted.
 
-Layer directories are in overlayfs' form: a deleted name is a character device 0:0, an opaque directory has the xattr
-`trusted.overlay.opaque` (or `user.overlay.opaque` without root) = `y`. A lookup answers what a process inside would
-see; symlinks are resolved inside the stack as its own root, bounded as the kernel bounds them.
+Layer directories are marked as tree/marks.py says: a deleted name is a character device 0:0 and an opaque directory has the
+xattr `trusted.overlay.opaque` (or `user.overlay.opaque` without root) = `y`, as overlayfs has it, or our own marks. A lookup
+answers what a process inside would see; symlinks are resolved inside the stack as its own root, bounded as the kernel
+bounds them.
 
 Source: Linux, Documentation/filesystems/overlayfs.rst, "Upper and Lower", "whiteouts and opaque directories".
 """
@@ -15,8 +16,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from slimstage.errors import ContextError
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
+from slimstage.tree.marks import is_whiteout
 from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
-from slimstage.tree.writer import is_whiteout
 from slimstage.tree.xattrs import is_opaque, read_xattrs
 from slimstage.values import dataclass
 
@@ -159,6 +160,13 @@ class UnionTree:
             raise FileNotFoundError(2, "nothing is there", path)
         above, _, name = path.rpartition("/")
         return self._descriptor(found.layers[0], above), name or "."
+
+    def layer_of(self, path: str) -> int:
+        """The number, from the base, of the layer whose file is seen at a resolved path. Raises FileNotFoundError."""
+        found = self._lookup(path)
+        if found is None:
+            raise FileNotFoundError(2, "nothing is there", path)
+        return found.layers[0]
 
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory, each directory before what it holds, names sorted by bytes; not itself."""

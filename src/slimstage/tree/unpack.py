@@ -21,11 +21,12 @@ from slimstage.digest import Digest
 from slimstage.errors import ContextError, FormatError, StoreError
 from slimstage.tree.decompress import decompressed
 from slimstage.tree.entry import Entry
+from slimstage.tree.marks import is_whiteout
 from slimstage.tree.pack import OPAQUE, WHITEOUT
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.untar import READ_BYTES, Readable, TarMember, TarReader
-from slimstage.tree.writer import TreeWriter, is_whiteout
+from slimstage.tree.writer import TreeWriter
 from slimstage.values import dataclass
 
 _AUFS = ".wh..wh."

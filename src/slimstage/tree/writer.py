@@ -15,8 +15,8 @@ from typing import Self, TypeAlias
 
 from slimstage.tree.copying import copy_data, write_all
 from slimstage.tree.entry import Entry
+from slimstage.tree.marks import is_whiteout, make_whiteout, set_opaque
 from slimstage.tree.paths import DIRECTORY, link_path, remove_tree
-from slimstage.tree.xattrs import opaque_name
 
 Data: TypeAlias = int | Iterable[bytes | memoryview]
 """A file's content: a descriptor at its start, or the pieces in order."""
@@ -45,7 +45,6 @@ class TreeWriter:
         is_root = os.geteuid() == 0
         self._keeps_owner = is_root if keeps_owner is None else keeps_owner
         self._defers_modes = not is_root
-        self._opaque = opaque_name()
         self._open: dict[str, int] = {}
         self._times: dict[str, int] = {}
         self._modes: dict[str, int] = {}
@@ -184,17 +183,14 @@ class TreeWriter:
         """Hides `path` of the lower layers. What this tree itself has there stays: a directory becomes opaque."""
         parent, name = self.place(path)
         try:
-            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
+            make_whiteout(parent, name)
         except FileExistsError:
             if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
                 self.opaque(path)
-        else:
-            # A fixed time, so that the same deletions give the same directory.
-            os.utime(name, ns=(0, 0), dir_fd=parent, follow_symlinks=False)
 
     def opaque(self, path: str) -> None:
         """Hides all that the lower layers have below the directory `path`, which is made when it is not there."""
-        os.setxattr(self.open_directory(path), self._opaque, b"y")
+        set_opaque(self.open_directory(path))
 
     def lstat(self, path: str) -> os.stat_result | None:
         """What this tree itself has at `path`; None when nothing, or when a parent is missing or no directory."""
@@ -302,7 +298,7 @@ class TreeWriter:
                 os.fchown(fd, 0, 0)
             os.fchmod(fd, 0o755)
         if is_whited:
-            os.setxattr(fd, self._opaque, b"y")
+            set_opaque(fd)
         return fd
 
     def _set_directory(self, fd: int, entry: Entry, path: str) -> None:
@@ -327,7 +323,7 @@ class TreeWriter:
         if is_whiteout(status):
             fd = os.open(name, DIRECTORY, dir_fd=parent)
             try:
-                os.setxattr(fd, self._opaque, b"y")
+                set_opaque(fd)
             finally:
                 os.close(fd)
 
@@ -365,8 +361,3 @@ class TreeWriter:
                 if error.errno not in (errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.EINVAL):
                     raise
                 self.dropped_xattrs.add(name)
-
-
-def is_whiteout(status: os.stat_result) -> bool:
-    """True for overlayfs' mark of a deleted name: a character device 0:0."""
-    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0

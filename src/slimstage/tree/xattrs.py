@@ -1,6 +1,6 @@
 """Extended attributes: which of them are part of an image, and reading them without following anything.
 
-Kept are `user.*` and `security.capability`. Overlayfs' own (`trusted.overlay.*`, `user.overlay.*`) steer the mount and
+Kept are `user.*` and `security.capability`. Overlayfs' own and ours (`trusted.overlay.*`, `user.overlay.*`) steer the mount and
 never leave or enter a layer; the others (SELinux, IMA, `trusted.*`) belong to the host.
 """
 
@@ -12,7 +12,9 @@ import os
 from collections.abc import Mapping
 
 CAPABILITY = "security.capability"
-_OVERLAY = ("trusted.overlay.", "user.overlay.")
+OPAQUE_SUBSTITUTE = "user.slimstage.opaque"
+"""Marks an opaque directory where the file system keeps overlayfs' own xattrs to itself; see tree/marks.py."""
+_OVERLAY = ("trusted.overlay.", "user.overlay.", "user.slimstage.")
 _NONE: Mapping[str, bytes] = {}
 _ABSENT = {errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 
@@ -56,7 +58,7 @@ def read_xattrs(where: int | str) -> tuple[Mapping[str, bytes], bool]:
     is_opaque = False
     opaque = opaque_name()
     for name in sorted(names):
-        if name == opaque:
+        if name in (opaque, OPAQUE_SUBSTITUTE):
             is_opaque = _get(where, name) == b"y"
         elif is_kept(name) and (value := _get(where, name)) is not None:
             found[name] = normalised(name, value)
@@ -65,13 +67,24 @@ def read_xattrs(where: int | str) -> tuple[Mapping[str, bytes], bool]:
 
 def is_opaque(where: int | str) -> bool:
     """True when overlayfs would hide all that lower layers have below this directory."""
-    return _get(where, opaque_name()) == b"y"
+    try:
+        return _read(where, opaque_name()) == b"y"
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return _get(where, OPAQUE_SUBSTITUTE) == b"y"
+        if error.errno in _ABSENT:
+            return False
+        raise
 
 
 def _get(where: int | str, name: str) -> bytes | None:
     try:
-        return os.getxattr(where, name) if isinstance(where, int) else os.getxattr(where, name, follow_symlinks=False)
+        return _read(where, name)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
+
+
+def _read(where: int | str, name: str) -> bytes:
+    return os.getxattr(where, name) if isinstance(where, int) else os.getxattr(where, name, follow_symlinks=False)

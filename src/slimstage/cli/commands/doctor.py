@@ -49,6 +49,9 @@ def _print(host: list[Capability], state: StoreState, *, is_repairing: bool) -> 
         return
     word = "sound" if not state.findings else f"{len(state.findings)} findings"
     click.echo(f"\nstore {state.root}: {word}")
+    if state.has_plain_copies:
+        click.echo("  its file system takes no overlays: each RUN works on a copy of its tree, which is slow")
+        click.echo("  hint: a store on ext4, xfs, btrfs or tmpfs (--root, SLIMSTAGE_ROOT) does without")
     for finding in state.findings:
         repaired = " (repaired)" if finding.is_repaired else ""
         click.echo(f"  {finding.code}: {shown(finding.what)}{repaired}")
