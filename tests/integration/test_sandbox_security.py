@@ -14,6 +14,7 @@ import pytest
 from slimstage.errors import SandboxError
 from slimstage.sandbox.native import NativeSandbox
 from slimstage.sandbox.spec import FileMount, HostPath, StackPath
+from support.escape import hides_abstract_sockets
 from support.rootfs import PYTHON, Bench, make_rootfs, needs_sandbox, python_mounts, tree_of
 
 pytestmark = needs_sandbox
@@ -209,8 +210,8 @@ def test_no_controlling_terminal(bench: Bench) -> None:
     assert b"No such device" in bench.err
 
 
-def test_no_network_hides_abstract_sockets(bench: Bench) -> None:
-    """CVE-2020-15257."""
+def test_abstract_sockets_of_the_host_are_out_of_reach_with_its_network_too(bench: Bench) -> None:
+    """CVE-2020-15257: a network namespace of its own hides them; else Landlock does, where the kernel can (6.12)."""
     name = f"\0slimstage-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
@@ -220,7 +221,28 @@ def test_no_network_hides_abstract_sockets(bench: Bench) -> None:
         bench.run(PYTHON, "-I", "-S", "-c", code, network="none", **values)
         assert bench.out == b"111\n"
         bench.run(PYTHON, "-I", "-S", "-c", code, network="host", **values)
+        assert bench.out == (b"1\n" if hides_abstract_sockets() else b"0\n")  # EPERM
+        bench.run(PYTHON, "-I", "-S", "-c", code, network="host", is_privileged=True, **values)
         assert bench.out == b"0\n"
+
+
+def test_abstract_sockets_of_the_steps_own_work(bench: Bench) -> None:
+    code = (
+        "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('\\0slimstage-own')\ns.listen()\n"
+        "c = socket.socket(socket.AF_UNIX)\nprint(c.connect_ex('\\0slimstage-own'))"
+    )
+    bench.run(PYTHON, "-I", "-S", "-c", code, mounts=python_mounts(), network="host")
+    assert bench.out == b"0\n"
+
+
+def test_the_builders_interpreter_cannot_be_written_by_the_command(bench: Bench) -> None:
+    """CVE-2019-5736: what /proc/self/exe leads to is seen through a read-only mount, and is busy besides."""
+    code = (
+        "import os\nprint(os.fstatvfs(os.open('/proc/self/exe', os.O_RDONLY)).f_flag & os.ST_RDONLY)\n"
+        "try: os.open('/proc/self/exe', os.O_WRONLY)\nexcept OSError as e: print(e.errno in (26, 30))"
+    )
+    assert bench.run("/proc/self/exe", "-I", "-S", "-c", code, mounts=python_mounts()).status == 0
+    assert bench.out == b"1\nTrue\n"
 
 
 def test_processes_of_the_host_are_out_of_reach(bench: Bench) -> None:

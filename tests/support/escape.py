@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -39,6 +40,12 @@ def answers(text: str) -> dict[int, str]:
         number, answer = line.split()
         found[int(number)] = answer
     return found
+
+
+def hides_abstract_sockets() -> bool:
+    """True where Landlock of this kernel has scopes (Linux 6.12)."""
+    libc = ctypes.CDLL(None)
+    return int(libc.syscall(444, None, ctypes.c_size_t(0), 1)) >= 6
 
 
 def native() -> Sandbox:

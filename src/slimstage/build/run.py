@@ -6,6 +6,7 @@ The functions here compute values; only `leases` (cache mounts) touch the disk, 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from slimstage.plan.graph import (
 from slimstage.sandbox.spec import (
     FileMount,
     HostPath,
+    Limits,
     Mount,
     OverlayRoot,
     SandboxSpec,
@@ -31,7 +33,7 @@ from slimstage.sandbox.spec import (
     StackPath,
     Tmpfs,
 )
-from slimstage.values import dataclass, field
+from slimstage.values import dataclass, field, replace
 
 HOST_CERTS_PATH = "/run/slimstage/host-certs.pem"
 """Where the host's CA bundle stands while a step runs with `--host-certs`."""
@@ -114,10 +116,22 @@ def sandbox_spec(step: RunStep, inputs: RunInputs, request: BuildRequest, upper:
         network=network,
         hostname=request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME") or DEFAULT_HOSTNAME,
         extra_hosts=request.extra_hosts,
-        limits=request.limits,
+        limits=_limits(request.limits, has_secrets=bool(inputs.secrets)),
         is_privileged=step.security == "insecure",
         devices=step.devices,
     )
+
+
+def _limits(limits: Limits, *, has_secrets: bool) -> Limits:
+    """A step with secrets leaves no core file, which would be in the layer, unless the user says so (`--ulimit core`).
+
+    The limit is 1 byte where it may be: unlike 0, it also holds for a program that the host has set up to take cores.
+    Source: the kernel's fs/coredump.c.
+    """
+    if not has_secrets or any(name == "core" for name, _, _ in limits.ulimits):
+        return limits
+    most = 0 if resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 else 1
+    return replace(limits, ulimits=(*limits.ulimits, ("core", most, most)))
 
 
 def key_values(step: RunStep, request: BuildRequest) -> dict[str, object]:

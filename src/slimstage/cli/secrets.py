@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 
 from slimstage.build.request import SecretSource
@@ -67,6 +68,15 @@ def _checked_file(path: str, what: str) -> str:
     if size > LARGEST_BYTES:
         raise UsageError(f'{what}: "{path}" has {size} bytes, a secret has at most {LARGEST_BYTES}')
     return absolute
+
+
+def leave_no_core_files() -> None:
+    """From here on, no core file of this process holds the secrets that it reads; its steps' are the sandbox's to keep.
+
+    1 byte, not 0, which a program that takes cores does not see. Children may raise it again.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if most == 0 else 1, most))
 
 
 def parse_ssh(text: str, environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:

@@ -60,13 +60,14 @@ class Sys:
 Action: TypeAlias = Mount | Dev | Proc | Sys
 
 
-def planned(spec: SandboxSpec, resolv_conf: bytes) -> tuple[Action, ...]:
+def planned(spec: SandboxSpec, resolv_conf: bytes, hidden: tuple[str, ...] = MASKED_PATHS) -> tuple[Action, ...]:
     """All that is mounted on the root, in order: a mount point above comes before one below.
 
+    hidden: paths of /proc and /sys that are masked unless the command is privileged.
     /etc/resolv.conf and /etc/hosts are ours unless the caller mounts something there.
     Raises SandboxError when a target is no absolute path, or lies in /proc.
     """
-    masked = () if spec.is_privileged else MASKED_PATHS
+    masked = () if spec.is_privileged else hidden
     readonly = () if spec.is_privileged else READONLY_PATHS
     given = [_checked(mount) for mount in spec.mounts]
     targets = {mount.target for mount in given}

@@ -16,7 +16,7 @@ import weakref
 from pathlib import Path
 
 from slimstage.errors import Interrupted, SandboxError
-from slimstage.sandbox import plan
+from slimstage.sandbox import plan, syscalls
 from slimstage.sandbox.attend import Attendant, Channels
 from slimstage.sandbox.mounts import Action, sockets
 from slimstage.sandbox.refusal import sandbox_error
@@ -57,9 +57,11 @@ class _Zygote:
         environment = {k: v for k, v in os.environ.items() if k in ("LD_LIBRARY_PATH", "PYTHONHOME")}
         with theirs:
             fd = os.dup(theirs.fileno()) if theirs.fileno() == 3 else theirs.fileno()
+            root = _readonly_root()
+            program = os.path.realpath(sys.executable)
             try:
                 self._pid = os.posix_spawn(
-                    sys.executable,
+                    sys.executable if root is None else f"/proc/self/fd/{root}{program}",
                     [sys.executable, "-I", "-S", "-X", "utf8", "-c", code],
                     environment,
                     file_actions=[
@@ -76,6 +78,8 @@ class _Zygote:
             finally:
                 if fd != theirs.fileno():
                     os.close(fd)
+                if root is not None:
+                    os.close(root)
         self._socket = ours
 
     def _end(self) -> None:
@@ -90,6 +94,31 @@ class _Zygote:
     def close(self) -> None:
         with self._lock:
             self._end()
+
+
+def _readonly_root() -> int | None:
+    """A descriptor of a read-only view of the root file system, when our interpreter lies on it.
+
+    The first thing that a command can name is /proc/self/exe, which is our interpreter until the command is executed. By
+    way of this view it cannot be opened for writing (CVE-2019-5736), not even on kernels that let busy programs be written.
+    """
+    try:
+        descriptors = [os.open(path, os.O_PATH | os.O_CLOEXEC) for path in ("/", os.path.realpath(sys.executable))]
+        try:
+            if len({syscalls.mount_id(fd) for fd in descriptors}) > 1:
+                return None  # the view would show it under another path, by which it might not find its libraries
+            what = "make a read-only view of the root"
+            try:
+                view = syscalls.open_tree(descriptors[0], what)
+            except syscalls.Refused:
+                view = syscalls.open_tree(descriptors[0], what, is_recursive=True)  # without root, mounts stay together
+            syscalls.mount_setattr(view, syscalls.MOUNT_ATTR_RDONLY, what)
+        finally:
+            for fd in descriptors:
+                os.close(fd)
+    except (OSError, syscalls.Refused):
+        return None
+    return view
 
 
 class NativeRunning:

@@ -5,15 +5,19 @@ Reads of the host what a step is given of it: resolv.conf, whether this is a use
 
 from __future__ import annotations
 
+import functools
 import marshal
+import os
 import posixpath
 
 from slimstage.errors import UsageError
 from slimstage.regex import pattern
 from slimstage.sandbox import capabilities, seccomp
-from slimstage.sandbox.mounts import Action, planned, wire
+from slimstage.sandbox.mounts import MASKED_PATHS, Action, planned, wire
 from slimstage.sandbox.spec import OverlayRoot, SandboxSpec
 
+_CPUS = "/sys/devices/system/cpu"
+_CPU = pattern(r"cpu[0-9]+\Z")
 _HOSTNAME = pattern(r"[A-Za-z0-9_.-]{0,64}\Z")
 
 
@@ -24,6 +28,20 @@ def resolv_conf() -> bytes:
             return file.read(1 << 20)
     except OSError:
         return b""
+
+
+@functools.cache
+def masked_paths() -> tuple[str, ...]:
+    """What is hidden from a command on this host. Counts of throttling tell what others compute (GHSA-6fw5-f8r9-fgfm)."""
+    throttles = [f"{_CPUS}/{name}/thermal_throttle" for name in _names(_CPUS) if _CPU.match(name)]
+    return (*MASKED_PATHS, *(path for path in throttles if os.path.isdir(path)))
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
 
 
 def is_user_namespace() -> bool:
@@ -41,7 +59,7 @@ def is_readonly(spec: SandboxSpec) -> bool:
 
 def actions(spec: SandboxSpec) -> tuple[Action, ...]:
     """The mounts of a spec on this host, in order."""
-    return planned(spec, resolv_conf())
+    return planned(spec, resolv_conf(), masked_paths())
 
 
 def compiled(

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from slimstage.errors import SandboxError
 from slimstage.sandbox import capabilities, plan
-from slimstage.sandbox.mounts import MASKED_PATHS, READONLY_PATHS, Action, device_paths
+from slimstage.sandbox.mounts import READONLY_PATHS, Action, device_paths
 from slimstage.sandbox.native import NativeSandbox
 from slimstage.sandbox.seccomp_profile import Condition, default_profile
 from slimstage.sandbox.spec import SandboxSpec
@@ -77,7 +77,7 @@ def oci_config(spec: SandboxSpec) -> dict[str, object]:
                 {"type": kind}
                 for kind in ("pid", "ipc", "uts", "mount", "cgroup", *(("network",) if spec.network == "none" else ()))
             ],
-            "maskedPaths": [] if spec.is_privileged else list(MASKED_PATHS),
+            "maskedPaths": [] if spec.is_privileged else list(plan.masked_paths()),
             "readonlyPaths": [] if spec.is_privileged else list(READONLY_PATHS),
             # Of its own: under runc's default, its ID, steps that run at once would share one and remove it from others.
             "cgroupsPath": f"/slimstage-{secrets.token_hex(8)}",

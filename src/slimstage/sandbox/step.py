@@ -213,6 +213,8 @@ def _drop(plan: dict[str, object]) -> None:
     assert isinstance(seccomp, bytes)
     capabilities &= syscalls.permitted_capabilities()
     syscalls.new_session_keyring()
+    if plan["network"] != "none" and not plan["privileged"]:
+        syscalls.leave_abstract_sockets()
     syscalls.limit_bounding_set(capabilities)
     if seccomp and has_new_privileges:
         syscalls.load_seccomp(seccomp)

@@ -17,6 +17,7 @@ _IS_ARM = os.uname().machine in ("aarch64", "arm64")
 _PIVOT_ROOT, _CAPSET, _KEYCTL, _SECCOMP = (41, 91, 219, 277) if _IS_ARM else (155, 126, 250, 317)
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
+_LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x02000000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -195,6 +196,12 @@ def close_range(first: int, last: int = 0xFFFFFFFF) -> None:
         os.closerange(first, min(last, os.sysconf("SC_OPEN_MAX")))
 
 
+def mount_id(fd: int) -> int:
+    """Which mount a descriptor was opened on. Source: proc(5), /proc/[pid]/fdinfo."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(b"mnt_id:"))
+
+
 class _StatFs(ctypes.Structure):
     _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_char * 248))
 
@@ -258,6 +265,35 @@ def new_session_keyring() -> None:
     except Refused as refused:
         if refused.number not in (1, 38, 122):  # EPERM (a filter around us), ENOSYS, EDQUOT
             raise
+
+
+class _LandlockRuleset(ctypes.Structure):
+    _fields_ = (
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    )
+
+
+_LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
+
+
+def leave_abstract_sockets() -> bool:
+    """From here on, this process and its descendants reach only abstract sockets of their own making (CVE-2020-15257).
+
+    For a command that shares the host's network namespace, which such sockets belong to. False where the kernel cannot
+    (before 6.12, or without Landlock). Needs CAP_SYS_ADMIN or no_new_privs. Source: landlock(7), "IPC scoping".
+    """
+    ruleset = _LandlockRuleset(0, 0, _LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+    size = ctypes.c_size_t(ctypes.sizeof(ruleset))
+    fd: int = _libc.syscall(ctypes.c_long(_LANDLOCK_CREATE_RULESET), ctypes.byref(ruleset), size, _int(0))
+    if fd < 0:
+        return False
+    try:
+        _call("keep abstract sockets out of reach", _LANDLOCK_RESTRICT_SELF, _int(fd), _int(0))
+    finally:
+        os.close(fd)
+    return True
 
 
 class _SockFprog(ctypes.Structure):

@@ -104,7 +104,10 @@ def _check_files(given: dict[str, Any]) -> None:
 def _build(session: Session, request: BuildRequest, kind: Any) -> BuildResult:
     from slimstage.build.builder import build
     from slimstage.cli.interrupts import cancelled_by_signals
+    from slimstage.cli.secrets import leave_no_core_files
 
+    if request.secrets or request.ssh:
+        leave_no_core_files()
     cancel = threading.Event()
     store = session.store()
     progress = make_progress(kind, sys.stderr, session.colour)
