@@ -1,44 +1,22 @@
-"""A build is killed or interrupted at any moment: nothing stays behind, and the next one gives the same image."""
+"""A build is interrupted: it ends at once, with all that it started, and says so. Kills are in test_kills_builds.py."""
 
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from slimstage.store.doctor import examine
-from slimstage.store.leftovers import dead_sessions
-from slimstage.store.store import Store
-from support.building import Image, Project, mounts_below, processes_with
+from support.building import Project, mounts_below, processes_with
 from support.rootfs import needs_sandbox
 
 pytestmark = needs_sandbox
-
-ROUNDS = int(os.environ.get("SLIMSTAGE_TEST_KILLS", "20"))
-ROUNDS_PER_STORE = 5
-"""A new store every few rounds, so that the first moments of one are hit as well as a store with half of the steps."""
-
-DOCKERFILE = """\
-FROM base AS make
-COPY files/ /src/
-RUN --mount=type=cache,target=/cache mkdir /out && for i in $(seq 120); do echo $i > /out/$i; done; cp /out/1 /cache/
-RUN --mount=type=bind,source=files,target=/bound --mount=type=tmpfs,target=/tmp cat /bound/* > /tmp/x && cp /tmp/x /out/all
-FROM base
-RUN dd if=/dev/zero of=/zeros bs=65536 count=64 2>/dev/null && rm -r /home
-COPY --from=make /out/ /out/
-COPY files/ /files/
-RUN sort /out/* | sha256sum > /sum
-"""
 
 
 def start(project: Project, *args: object) -> subprocess.Popen[str]:
@@ -74,67 +52,6 @@ def soon_gone(root: Path) -> bool:
             return True
         time.sleep(0.02)
     return False
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A build that nothing disturbs, and how long it takes here from its first line on."""
-
-    project: Project
-    digest: str
-    duration_s: float
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Whole:
-    top = tmp_path_factory.mktemp("kill")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--reproducible",))
-    project.dockerfile(DOCKERFILE)
-    for number in range(40):
-        project.write(f"files/{number}", f"file {number}\n" * number)
-    child = start(project, "--reproducible", "-o", f"type=oci,tar=false,dest={top}/first")
-    wait_for(child, "base")
-    began = time.monotonic()
-    child.communicate()
-    assert child.returncode == 0
-    return Whole(project, Image.of(top / "first").digest, time.monotonic() - began)
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments_nothing_stays_and_the_next_build_is_equal(tmp_path: Path, whole: Whole) -> None:
-    chance, killed = random.Random(3), 0
-    # How far into a build the kill may come; less after a build that was quicker, so that most kills meet one at work.
-    reach_s = dict.fromkeys((True, False), whole.duration_s * 1.2)
-    for number in range(ROUNDS):
-        is_fresh = number % 2 == 1
-        root = tmp_path / f"root{number // ROUNDS_PER_STORE}"
-        project = Project(whole.project.path, root, whole.project.base, whole.project.more)
-        place = tmp_path / f"layout{number}"
-        child = start(project, "--reproducible", *(["--no-cache"] if is_fresh else []),
-                      "-o", f"type=oci,tar=false,dest={place}", "-o", f"type=docker,dest={tmp_path}/{number}.tar")  # fmt: skip
-        # The moment is the test's subject: from the first system call of the interpreter to the last of the build.
-        try:
-            child.wait(timeout=0.05 + chance.random() * reach_s[is_fresh])
-            reach_s[is_fresh] *= 0.6
-        except subprocess.TimeoutExpired:
-            child.kill()
-        killed += child.wait() == -signal.SIGKILL
-        if child.stderr is not None:
-            child.stderr.close()
-        assert soon_gone(root), "a process survived"
-        assert mounts_below(root) == []
-        with Store.open(root) as store:
-            examine(store, repair=True)
-            assert [str(finding) for finding in examine(store)] == [], f"round {number}"
-            assert list(dead_sessions(str(root))) == []
-        if place.exists():
-            assert Image.of(place).digest == whole.digest
-        if (number + 1) % ROUNDS_PER_STORE == 0:
-            assert project.layout(f"again{number}").digest == whole.digest
-            assert project.run("doctor", "--json", status=None).json()["store"]["findings"] == []
-            shutil.rmtree(root)
-    assert killed >= ROUNDS // 3, "the kills came too late to show anything"
 
 
 def test_doctor_repairs_what_a_killed_build_left(project: Project) -> None:
