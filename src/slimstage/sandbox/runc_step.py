@@ -36,6 +36,8 @@ def supervise_runc(
     config: bytes = given[1]
     syscalls.prctl(_PR_SET_CHILD_SUBREAPER, 1, "adopt the container's first process")
     assembly.build()
+    if plan["network"] != "none" and not plan["privileged"]:
+        syscalls.leave_abstract_sockets()  # what is held from us is held from runc and from the command
     stage = assembly.stage_path
     root = os.readlink(f"/proc/self/fd/{assembly.root_fd}")
     os.mkdir(f"{stage}/bundle", 0o700)
