@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from slimstage.cli.catalogue import BY_NAME, ENTRIES
+from slimstage.cli.option import HELP_NAMES, HasHelp, Option
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import UsageError
 from slimstage.values import dataclass
@@ -19,7 +20,6 @@ from slimstage.version import __version__
 if TYPE_CHECKING:
     from slimstage.store.store import Store
 
-HELP_NAMES = ("-h", "--help")
 COMPLETION = "_SLIMSTAGE_COMPLETE"
 """Set by the shell functions that `slimstage completion` prints; `main.py` knows it too."""
 
@@ -77,7 +77,7 @@ class Session:
             self._store = None
 
 
-class Program(click.Group):
+class Program(HasHelp, click.Group):
     """Finds commands in the catalogue, lists them without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -140,10 +140,10 @@ def _version(ctx: click.Context, parameter: click.Parameter, value: bool) -> Non
         ctx.exit()
 
 
-def global_options(*, hidden: bool = False) -> list[click.Option]:
+def global_options(*, hidden: bool = False) -> list[Option]:
     """The options every command takes, before or behind its name."""
     return [
-        click.Option(
+        Option(
             ["--root"],
             metavar="DIR",
             help="Where images, layers and cache are kept [env: SLIMSTAGE_ROOT].",
@@ -151,7 +151,7 @@ def global_options(*, hidden: bool = False) -> list[click.Option]:
             callback=_keep("root"),
             hidden=hidden,
         ),
-        click.Option(
+        Option(
             ["--debug"],
             is_flag=True,
             help="Show where in slimstage an error came from.",
@@ -159,7 +159,7 @@ def global_options(*, hidden: bool = False) -> list[click.Option]:
             callback=_keep("is_debug"),
             hidden=hidden,
         ),
-        click.Option(
+        Option(
             ["--no-color", "--no-colour"],
             is_flag=True,
             help="Never colour [env: NO_COLOR].",
@@ -177,7 +177,7 @@ def make_program() -> Program:
         help="Builds small container images from multi-stage Dockerfiles, without a daemon.",
         params=[
             *global_options(),
-            click.Option(["-V", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
+            Option(["-V", "--version"], is_flag=True, is_eager=True, expose_value=False, callback=_version,
                          help="Print the version."),
         ],
         context_settings={"help_option_names": list(HELP_NAMES), "max_content_width": 100},

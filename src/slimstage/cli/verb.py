@@ -7,22 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from slimstage.cli.program import HELP_NAMES, Session, global_options, write_examples
+from slimstage.cli.option import HELP_NAMES, UNGROUPED, HasHelp, Option
+from slimstage.cli.program import Session, global_options, write_examples
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
-_UNGROUPED = "Options"
 
-
-class Option(click.Option):
-    """An option with the name of the group that it is shown in."""
-
-    def __init__(self, *declarations: Any, group: str = _UNGROUPED, **settings: Any) -> None:
-        super().__init__(*declarations, **settings)
-        self.group = group
-
-
-class Verb(click.Command):
+class Verb(HasHelp):
     """A command whose help shows options group by group, then examples."""
 
     def __init__(self, *positional: Any, examples: str = "", **settings: Any) -> None:
@@ -50,9 +41,9 @@ class Verb(click.Command):
         found: dict[str, list[click.Parameter]] = {}
         for parameter in self.get_params(ctx):
             if isinstance(parameter, click.Option) and not parameter.hidden:
-                found.setdefault(getattr(parameter, "group", _UNGROUPED), []).append(parameter)
-        if _UNGROUPED in found:
-            found[_UNGROUPED] = found.pop(_UNGROUPED)
+                found.setdefault(getattr(parameter, "group", UNGROUPED), []).append(parameter)
+        if UNGROUPED in found:
+            found[UNGROUPED] = found.pop(UNGROUPED)
         return found
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

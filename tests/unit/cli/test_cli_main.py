@@ -55,6 +55,38 @@ def test_help_imports_no_command() -> None:
     assert all(entry.name in done.stdout for entry in ENTRIES)
 
 
+def test_a_command_that_shows_no_help_does_without_the_module_that_cleans_help(tmp_path: Path) -> None:
+    code = (
+        "import sys; from slimstage.cli.main import main;"
+        f"status = main(['--root', {str(tmp_path / 'store')!r}, 'images']);"
+        "print('inspect' in sys.modules); import inspect; print(inspect.cleandoc('  it is whole'), status)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-2:] == ["False", "it is whole 0"]
+
+
+def test_the_process_ends_with_the_status_and_all_that_was_left_for_its_end() -> None:
+    code = (
+        "import atexit, sys; sys.argv = ['slimstage', *sys.argv[1:]]; atexit.register(print, 'at the end', end='');"
+        "from slimstage.cli.main import command; command()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout[-10:]) == (0, "at the end")
+    wrong = subprocess.run([sys.executable, "-c", code, "bild"], capture_output=True, text=True)
+    assert (wrong.returncode, wrong.stdout) == (2, "at the end")
+    assert "build" in wrong.stderr
+
+
+def test_the_process_waits_for_a_thread_that_works_still() -> None:
+    code = (
+        "import sys, threading; sys.argv = ['slimstage', '--version']; go = threading.Event();"
+        "threading.Thread(target=lambda: (go.wait(0.2), print('done'))).start();"
+        "from slimstage.cli.main import command; command()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "done")
+
+
 def test_no_command_is_help_on_stderr_and_a_wrong_command_line() -> None:
     done = slimstage()
     assert done.returncode == 2
