@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from slimstage.build.lines import Redactor
 from slimstage.build.request import BuildRequest, SecretSource
 from slimstage.errors import PlanError, UsageError
 from slimstage.oci.user import Identity
@@ -274,19 +275,7 @@ def hint_for(step: RunStep, status: int, is_out_of_memory: bool, lines: Sequence
     return None
 
 
-def redactor(secrets: Mapping[str, bytes]) -> Callable[[bytes], bytes]:
+def redactor(secrets: Mapping[str, bytes]) -> Redactor:
     """Replaces the values of secrets in output; values under 4 bytes are left, they would mask ordinary text."""
-    values = sorted(
-        {piece for value in secrets.values() for piece in (value, *value.splitlines()) if len(piece.strip()) >= 4},
-        key=len,
-        reverse=True,
-    )
-    if not values:
-        return lambda data: data
-
-    def redact(data: bytes) -> bytes:
-        for value in values:
-            data = data.replace(value.strip(), b"***")
-        return data
-
-    return redact
+    pieces = {piece.strip() for value in secrets.values() for piece in (value, *value.splitlines())}
+    return Redactor(sorted((piece for piece in pieces if len(piece) >= 4), key=len, reverse=True))
