@@ -18,6 +18,7 @@ from slimstage.oci.document import LIMIT_BYTES
 from slimstage.oci.manifest import Manifest, parse_document
 from slimstage.store.caches import CacheSlot
 from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
+from slimstage.store.folding import is_folded
 from slimstage.store.images import StoredImage
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
 from slimstage.store.session import leased
@@ -136,7 +137,10 @@ class _Collector:
         self.kept_in_use = max(self.kept_in_use, plan.kept_in_use)
         removed = [Removed("image", image.id, 0) for image in plan.images]
         removed += [Removed("record", key, 0) for key in plan.records]
-        removed += [Removed("layer", layer, tree_bytes(self._store.snapshots.place(layer))) for layer in plan.layers]
+        removed += [
+            Removed("layer", layer, 0 if is_folded(layer) else tree_bytes(self._store.snapshots.place(layer)))
+            for layer in plan.layers
+        ]
         sizes = dict(self._store.blobs.list()) if plan.blobs else {}
         return removed + [Removed("blob", digest, sizes.get(digest, 0)) for digest in plan.blobs]
 

@@ -24,7 +24,7 @@ def folded(stack: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
 
     Layers of base images are folded among themselves: the same ones for all that stand on them. Pure.
     """
-    for _, run in groupby(stack, key=lambda layer: layer.startswith("c")):
+    for _, run in groupby(stack, key=_is_of_a_base):
         layers = list(run)
         end = max(0, len(layers) - KEPT) // GROUP * GROUP
         for start in range(0, end, GROUP):
@@ -32,3 +32,12 @@ def folded(stack: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
             yield "f" + hashlib.sha256("\n".join(group).encode()).hexdigest(), group
         for layer in layers[end:]:
             yield layer, (layer,)
+
+
+def _is_of_a_base(layer: str) -> bool:
+    return len(layer) > 32  # a name by a chain ID; a step's layer is named by 32 random digits
+
+
+def is_folded(layer: str) -> bool:
+    """True for one that stands for several: its files are theirs, so it takes hardly any room of its own."""
+    return len(layer) > 32 and layer.startswith("f")
