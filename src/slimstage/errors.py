@@ -58,6 +58,13 @@ class SlimstageError(Exception):
         )
         return self
 
+    def noted(self, note: str) -> Self:
+        """This error with one more note behind those of its first diagnostic."""
+        first = self.diagnostics[0]
+        noted = Diagnostic(first.code, first.message, first.span, (*first.notes, note), first.hint, first.severity)
+        self.diagnostics = (noted, *self.diagnostics[1:])
+        return self
+
     @property
     def message(self) -> str:
         return self.diagnostics[0].message

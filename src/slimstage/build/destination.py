@@ -17,6 +17,7 @@ from typing import Self
 from slimstage.build.owners import Owner
 from slimstage.errors import ContextError, StoreError
 from slimstage.tree.entry import Entry, Kind
+from slimstage.store.space import DISK_FULL, FULL, HINT
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
@@ -204,15 +205,13 @@ def disk_errors(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         hints = {
-            errno.ENOSPC: "make room, for example with slimstage prune",
-            errno.EDQUOT: "make room within the quota, for example with slimstage prune",
             errno.EPERM: "run as root, or leave --chown and devices out",
         }
         place = f" ({error.filename})" if isinstance(error.filename, str) else ""
         raise StoreError(
             f'"{what}" cannot be written: {error.strerror}{place}',
-            code="cannot-write",
-            hint=hints.get(error.errno or 0),
+            code=DISK_FULL if error.errno in FULL else "cannot-write",
+            hint=HINT if error.errno in FULL else hints.get(error.errno or 0),
         ) from error
 
 

@@ -15,9 +15,10 @@ from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
 from slimstage.digest import Digest
 from slimstage.errors import StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
-from slimstage.store.files import create_exclusive
+from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.images import StoredImage
 from slimstage.store.source import Export, StoreSource
+from slimstage.store.space import DISK_FULL, FULL, saying_space
 from slimstage.store.store import Store
 
 
@@ -34,13 +35,20 @@ class Outputs:
         """
         if output.kind == "image":
             digest: Digest | None = self._into_store(output, image)
-        elif output.kind in ("oci", "docker"):
-            digest = self._archive(output, image)
+        elif output.destination in (None, "-"):
+            digest = self._to_place(output, image, times)  # that a reader of stdout left is no failure of the disk
         else:
-            digest = None
-            self._files(output, image, times)
+            place = str(output.destination)
+            with saying_space(place), guarded(f'write the output "{place}"'):
+                digest = self._to_place(output, image, times)
         self._emit(OutputWritten(self._clock(), output.kind, output.destination or "the store", digest))
         return OutputResult(output.kind, output.destination, digest)
+
+    def _to_place(self, output: OutputSpec, image: BuiltImage, times: Times) -> Digest | None:
+        if output.kind in ("oci", "docker"):
+            return self._archive(output, image)
+        self._files(output, image, times)
+        return None
 
     def _names(self, output: OutputSpec) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self._request.tags, *output.names]))
@@ -106,7 +114,7 @@ def _replacing(path: str, beside: Callable[[str], str]) -> Iterator[IO[bytes]]:
         temporary = beside(path)
         fd = create_exclusive(temporary)
     except OSError as cause:
-        raise StoreError(f'write "{path}": {cause.strerror}', code="output-failed") from cause
+        raise _output_failed(path, cause) from cause
     try:
         with open(fd, "wb") as file:
             yield file
@@ -118,10 +126,17 @@ def _replacing(path: str, beside: Callable[[str], str]) -> Iterator[IO[bytes]]:
         os.replace(temporary, path)
     except OSError as cause:
         _forget(temporary)
-        raise StoreError(f'write "{path}": {cause.strerror}', code="output-failed") from cause
+        raise _output_failed(path, cause) from cause
     except BaseException:
         _forget(temporary)
         raise
+
+
+def _output_failed(path: str, cause: OSError) -> StoreError:
+    is_disk = cause.errno in FULL
+    return StoreError(
+        f'write "{path}": {(cause.strerror or str(cause)).lower()}', code=DISK_FULL if is_disk else "output-failed"
+    )
 
 
 def _forget(path: str) -> None:

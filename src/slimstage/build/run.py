@@ -247,13 +247,16 @@ _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("temporary failure resolving", "temporary failure in name resolution", "could not resolve host",
          "network is unreachable", "name or service not known", "bad address"),
+DISK_HINT = "the disk under the store is full (slimstage prune, or --root), or /dev/shm or a tmpfs mount of the step"
+"""What `hint_for` says when a step found no room."""
+
         "there is no network in this step: is it run with --network=none, or is a proxy needed?",
     ),
     (
         ("certificate verify failed", "self-signed certificate", "self signed certificate", "certificate is not trusted"),
         "this host may have a CA of its own: build with --host-certs",
     ),
-    (("no space left on device", "disk quota exceeded"), "the disk under the store is full: slimstage prune, or --root"),
+    (("no space left on device", "disk quota exceeded"), DISK_HINT),
     (("externally-managed-environment",), "make a virtual environment, or pip install --break-system-packages"),
 )  # fmt: skip
 

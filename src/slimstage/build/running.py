@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from slimstage.build.files import Reading
 from slimstage.build.lines import Lines
 from slimstage.build.request import BuildRequest
-from slimstage.build.run import RunInputs, hint_for, redactor, sandbox_spec, wanted_agents, wanted_secrets
+from slimstage.build.run import DISK_HINT, RunInputs, hint_for, redactor, sandbox_spec, wanted_agents, wanted_secrets
 from slimstage.diagnostics import Span
 from slimstage.errors import SandboxError, SlimstageError, StepFailed
 from slimstage.events import Listener, LogLine, Warned
@@ -19,6 +19,7 @@ from slimstage.plan.graph import CacheMount, RunStep, StepId
 from slimstage.sandbox.refusal import OVERLAY_REFUSED
 from slimstage.sandbox.spec import Exit, Sandbox, SandboxSpec
 from slimstage.store.snapshots import Draft
+from slimstage.store.space import space
 from slimstage.store.store import Store
 from slimstage.tree.union import UnionTree
 
@@ -79,11 +80,13 @@ class RunSteps:
         exit_ = self._run(spec, lines, draft)
         lines.flush()
         if exit_.status:
+            hint = hint_for(step, exit_.status, exit_.is_out_of_memory, tuple(lines.last))
             raise StepFailed(
                 f'"{step.title}" ended with exit status {exit_.status}',
                 status=exit_.status,
                 last_lines=tuple(lines.last),
-                hint=hint_for(step, exit_.status, exit_.is_out_of_memory, tuple(lines.last)),
+                notes=(space(str(self._store.root)),) if hint is DISK_HINT else (),
+                hint=hint,
             )
 
     def _run(self, spec: SandboxSpec, lines: Lines, draft: Draft) -> Exit:

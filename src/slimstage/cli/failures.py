@@ -43,6 +43,9 @@ def report(error: BaseException, session: Session) -> int:
         _say(error_text(_of_click(error), paint))
         return error.exit_code if error.exit_code in (1, 2, 3) else 2
     if isinstance(error, SlimstageError):
+        from slimstage.store.space import note_space
+
+        note_space(error, str(session.root_path()))
         _say(failure_text(error, paint))
         status = error.exit_status
     elif isinstance(error, OSError) and error.errno in _HOST_ERRORS:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import Literal, TypeAlias
 
 from slimstage.digest import Digest
-from slimstage.errors import FormatError
+from slimstage.errors import FormatError, StoreError
 from slimstage.oci.document import LIMIT_BYTES
 from slimstage.oci.manifest import Manifest, parse_document
 from slimstage.store.caches import CacheSlot
@@ -23,6 +23,7 @@ from slimstage.store.images import StoredImage
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
 from slimstage.store.session import leased
 from slimstage.store.snapshots import LayerId, tree_bytes
+from slimstage.store.space import give_reserve, is_full, keep_reserve
 from slimstage.store.store import Store
 from slimstage.values import dataclass, field
 
@@ -78,7 +79,7 @@ def prune(
     kinds = KINDS if filters is None else frozenset(filters)
     collector = _Collector(store, kinds, older_than_s, all_)
     with guarded("prune the store"):
-        removed = collector.preview(keep_bytes) if dry_run else collector.run(keep_bytes)
+        removed = collector.preview(keep_bytes) if dry_run else collector.run_on_a_full_disk(keep_bytes)
     return PruneReport(tuple(removed), sum(thing.size_bytes for thing in removed), collector.kept_in_use)
 
 
@@ -96,6 +97,18 @@ class _Collector:
         self._older_than_s = older_than_s
         self._now = time.time()
         self.kept_in_use = 0
+
+    def run_on_a_full_disk(self, keep_bytes: int | None) -> list[Removed]:
+        """As `run`; when there is no room to note what goes, what was kept for this is given back first."""
+        root = str(self._store.root)
+        try:
+            removed = self.run(keep_bytes)
+        except (StoreError, OSError) as error:
+            if not is_full(error) or not give_reserve(root):
+                raise
+            removed = self.run(keep_bytes)
+        keep_reserve(root)
+        return removed
 
     def run(self, keep_bytes: int | None) -> list[Removed]:
         removed: list[Removed] = []

@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from slimstage.errors import StoreError
 from slimstage.store.files import guarded, wait_lock
+from slimstage.store.space import DISK_FULL, HINT, keep_reserve
 
 if TYPE_CHECKING:
     import sqlite3
+
+_ROOM_BYTES = 128 << 10
+"""Less than this on the disk, and a file beside the database may not be able to grow."""
 
 _BUSY_S = 60.0
 """How long a statement waits for another process' transaction."""
@@ -128,6 +132,7 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             if self._version(connection) != len(_MIGRATIONS):
+                keep_reserve(os.path.dirname(self._path))
                 self._migrate(connection)
         except BaseException:
             connection.close()
@@ -177,7 +182,15 @@ def _store_error(cause: Exception, path: str) -> StoreError:
     name = getattr(cause, "sqlite_errorname", "")
     text = str(cause)
     if name.startswith("SQLITE_FULL"):
-        return StoreError(f'write "{path}": the disk is full', code="disk-full", hint='try "slimstage prune"')
+        return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+def _is_full(path: str) -> bool:
+    try:
+        facts = os.statvfs(os.path.dirname(path))
+    except OSError:
+        return False
+    return facts.f_bavail * facts.f_frsize < _ROOM_BYTES or (facts.f_files > 0 and facts.f_favail == 0)
+
+
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         hint = "choose another place with --root or SLIMSTAGE_ROOT"
         return StoreError(f'open "{path}": {text}', code="not-permitted", hint=hint)
@@ -186,3 +199,8 @@ def _store_error(cause: Exception, path: str) -> StoreError:
     if name.startswith("SQLITE_BUSY"):
         return StoreError(f'"{path}" was locked by another process for {_BUSY_S:.0f} s', code="store-busy")
     return StoreError(f'use "{path}": {text}', code="store-database")
+    if name.startswith("SQLITE_IOERR"):
+        # SQLite tells a full disk as one only when it writes to the file itself, not to those beside it.
+        if _is_full(path):
+            return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+        return StoreError(f'use "{path}": the disk failed', code="io-error")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from slimstage.errors import Interrupted, StoreError
+from slimstage.store.space import DISK_FULL, HINT
 from slimstage.values import dataclass
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -22,12 +23,14 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CAUSES = {
-    errno.ENOSPC: ("disk-full", "the disk is full", 'free some space, for example with "slimstage prune"'),
-    errno.EDQUOT: ("disk-full", "the disk quota is used up", 'free some space, for example with "slimstage prune"'),
+    errno.ENOSPC: (DISK_FULL, "the disk is full", HINT),
+    errno.EDQUOT: (DISK_FULL, "the disk quota is used up", HINT),
     errno.EROFS: ("read-only", "the file system is read-only", "choose another place with --root or SLIMSTAGE_ROOT"),
     errno.EACCES: ("not-permitted", "permission denied", "choose another place with --root or SLIMSTAGE_ROOT"),
     errno.EPERM: ("not-permitted", "operation not permitted", "choose another place with --root or SLIMSTAGE_ROOT"),
     errno.EMFILE: ("too-many-files", "too many open files", 'raise the limit with "ulimit -n"'),
+    errno.ENFILE: ("too-many-files", "too many open files on this host", None),
+    errno.ENOMEM: ("out-of-memory", "there is not enough memory", None),
     errno.EIO: ("io-error", "the disk failed", None),
 }
 

@@ -33,6 +33,7 @@ from slimstage.store.files import (
 )
 from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, StoreSource, checked, read_checked
+from slimstage.store.space import saying_space
 from slimstage.tree.copying import copy_data, write_all
 from slimstage.values import replace
 
@@ -210,7 +211,7 @@ class LayoutSink:
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
         path = os.path.realpath(self._path)
-        with guarded(f'write the OCI layout "{self._path}"'):
+        with saying_space(self._path), guarded(f'write the OCI layout "{self._path}"'):
             if os.path.isdir(path):
                 return self._add(path, images)
             if os.path.lexists(path):

@@ -22,6 +22,7 @@ from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.layout import VERSION_FILE, blobs_of, index_entries
 from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, checked
+from slimstage.store.space import saying_space
 from slimstage.tree.header import BLOCK
 
 _END = bytes(2 * BLOCK)
@@ -38,7 +39,7 @@ class ArchiveSink:
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError (a directory or a device is there), StoreError, DigestMismatch when a blob lies."""
         directory = os.path.dirname(os.path.abspath(self._path))
-        with guarded(f'write the archive "{self._path}"'):
+        with saying_space(self._path), guarded(f'write the archive "{self._path}"'):
             _check_target(self._path)
             os.makedirs(directory, exist_ok=True)
             temporary = self._beside(self._path)

@@ -4,6 +4,7 @@ version          format version; a newer one is refused
 store.db         SQLite, WAL: images, records, layers, file digests
 blobs/sha256/    bytes by digest
 layers/ID/fs     frozen layer directories
+reserve          room for a prune on a full disk (see space.py)
 plain            there when layers have our own marks and not overlayfs' (see tree/marks.py)
 tmp/             drafts and temporary files, each with an owner's lock
 caches/          RUN --mount=type=cache directories

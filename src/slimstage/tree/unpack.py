@@ -153,8 +153,9 @@ class _Unpacker:
             what = f"{_shown(member.path)} of the layer cannot be written: {error.strerror}"
             if error.errno in _MALFORMED:
                 raise FormatError(what, code="bad-layer") from error
-            hint = "make room, for example with slimstage prune" if error.errno == errno.ENOSPC else None
-            raise StoreError(what, code="cannot-unpack", hint=hint) from error
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = 'free some space, for example with "slimstage prune"' if is_full else None
+            raise StoreError(what, code="disk-full" if is_full else "cannot-unpack", hint=hint) from error
 
     def _member(self, member: TarMember, reader: TarReader) -> None:
         above, _, name = member.path.rpartition("/")
