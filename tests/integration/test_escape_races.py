@@ -97,7 +97,7 @@ def test_a_mount_point_in_a_cache_never_lies_on_the_host(bench: Bench, cache: Pa
         FileMount("/c/x/made/secret", _SECRET.encode(), mode=0o400),
         HostPath("/c/x/bound", str(bench.lower / "etc"), is_readonly=True),
     )
-    ended = set()
+    ended: set[int | str] = set()
 
     def victim() -> None:
         try:

@@ -31,6 +31,11 @@ _DPKG_OPTIONS = (
 )  # fmt: skip
 """They stay in the image, so packages that a RUN step installs are as small."""
 
+_PASSED_ON = pattern(
+    r"(?:PATH|HOME|USER|LOGNAME|TERM|TMPDIR|TZ|APT_CONFIG|GNUPGHOME|SSL_CERT_FILE|SSL_CERT_DIR|(?i:\w+_proxy))\Z"
+)
+"""Variables that mmdebstrap and apt heed. Scripts of packages see them too, so nothing else of the user's is there."""
+
 # Named as in Debian's own images, where Dockerfiles with a cache mount for apt expect it and remove it.
 _APT_CLEAN = r"""
 DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb || true"; };
@@ -109,7 +114,8 @@ def make_system(
             code="no-mmdebstrap",
             hint="apt-get install mmdebstrap",
         )
-    environ = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH_S), "LC_ALL": "C.UTF-8"}
+    environ = {name: value for name, value in os.environ.items() if _PASSED_ON.match(name)}
+    environ |= {"SOURCE_DATE_EPOCH": str(EPOCH_S), "LC_ALL": "C.UTF-8"}
     if os.geteuid() == 0:
         environ["TMPDIR"] = work
     arguments = mmdebstrap_arguments(spec, architecture, sources_of(spec.suite, spec.components))
