@@ -34,10 +34,6 @@ DIFFERENT = {
     "buildkit/testMountTmpfsSize": "the case compares the words of `mount`: a tmpfs is also nodev here",
 }
 """Cases whose result differs on purpose: id and cause."""
-OTHER_STATUS = {
-    "buildkit/testCacheMountSourceEscape": "a mount that leads out of its cache is refused by the sandbox: status 3, not 1",
-}
-"""Cases that fail as they should, with another exit status."""
 
 
 def load(name: str) -> ModuleType:
@@ -83,7 +79,7 @@ def test_the_image_is_what_buildkit_makes(
     runner, base = suite
     monkeypatch.setenv("SLIMSTAGE_ROOT", str(root))
     tool = runner.Slimstage(f"{shlex.quote(sys.executable)} -m slimstage")
-    why = runner.check_build(case, tool, base, strict=case["id"] not in OTHER_STATUS)
+    why = runner.check_build(case, tool, base, strict=True)
     if case["id"] in DIFFERENT:
         assert why is not None, f"it passes now: take it out of DIFFERENT ({DIFFERENT[case['id']]})"
         pytest.xfail(f"{DIFFERENT[case['id']]}: {why}")

@@ -21,12 +21,16 @@ from slimstage.sandbox.spec import Exit, Sandbox, SandboxSpec
 from slimstage.store.snapshots import Draft
 from slimstage.store.space import space
 from slimstage.store.store import Store
+from slimstage.tree.paths import DIRECTORY, open_in_root
 from slimstage.tree.union import UnionTree
 
 PLAIN_COPIES = (
     "overlays cannot be mounted on the store's file system: each RUN copies the whole tree first, which is slow; "
     "a store on ext4, xfs, btrfs or tmpfs (--root, SLIMSTAGE_ROOT, a volume of the container) does without"
 )
+
+_NOT_STARTED = 125
+"""The status of a command that was never started, as `docker run` has it."""
 
 
 class RunSteps:
@@ -121,10 +125,34 @@ class RunSteps:
             cancel=self._cancel,
         )
         leases.enter_context(lease)
+        _require_source(mount, os.fspath(lease.path))
         return os.fspath(lease.path)
 
     def _say(self, step: RunStep, stream: int, text: str) -> None:
         self._emit(LogLine(self._clock(), step.id, stream, text))
+
+
+def _require_source(mount: CacheMount, directory: str) -> None:
+    """What a cache holds is the work of earlier commands: a source that is not in it is their failure, not the host's.
+
+    The sandbox opens it once more, as strictly: another step may change it in between. Raises StepFailed.
+    """
+    path = mount.path.strip("/")
+    if not path:
+        return
+    root = os.open(directory, DIRECTORY)
+    try:
+        os.close(open_in_root(root, path, os.O_PATH | os.O_CLOEXEC))
+    except OSError as error:
+        raise StepFailed(
+            f'"{path}" is not in the cache "{mount.id}": {os.strerror(error.errno or 0).lower()}',
+            status=_NOT_STARTED,
+            code="cache-source-missing",
+            notes=("symlinks in a cache lead nowhere outside of it",),
+            hint="an earlier step with the whole cache mounted has to make it",
+        ) from None
+    finally:
+        os.close(root)
 
 
 def _text(data: bytes | None) -> str | None:
