@@ -62,7 +62,7 @@ class _Request:
     errors: str
     after_s: float | None
     whom: Whom
-    prefix: list[str]
+    trace: list[str]
 
 
 @dataclass(frozen=True)
@@ -100,12 +100,12 @@ class Commands:
         cwd: Path,
         after_s: float | None = None,
         whom: Whom = "main",
-        prefix: Iterable[object] = (),
+        trace: Iterable[object] = (),
         status: int | None = None,
     ) -> Ended:
         """Runs `slimstage ARGS` and kills it after so many seconds, unless it ends before.
 
-        prefix: a program that is given `python -m slimstage ARGS` to run, instead of a fork. status: what it has to be.
+        trace: arguments of an strace that follows it and all it starts. status: what it has to be.
         """
         environment = {"SLIMSTAGE_ROOT": str(root), "NO_COLOR": "1"}
         request = _Request(
@@ -115,7 +115,7 @@ class Commands:
             str(self._errors),
             after_s,
             whom,
-            [str(each) for each in prefix],
+            [str(each) for each in trace],
         )
         assert self._server.stdin is not None
         assert self._server.stdout is not None
@@ -160,9 +160,8 @@ class Kills:
 
     def at_call(self, *args: object, root: Path, cwd: Path, call: str, number: int) -> Ended:
         """Kills the command just before one of its threads makes this system call for the n-th time."""
-        inject = f"inject={call}:signal=KILL:when={number}"
-        strace = ["strace", "-f", "--seccomp-bpf", "-qqq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject]
-        ended = self.commands.run(*args, root=root, cwd=cwd, prefix=strace)
+        trace = ["-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+        ended = self.commands.run(*args, root=root, cwd=cwd, trace=trace)
         self._count(ended)
         return ended
 
@@ -173,6 +172,7 @@ class Kills:
             self.missed += 1
 
     def were_worth_it(self) -> None:
+        print(f"{self.killed} killed, {self.missed} had ended before")
         assert self.killed >= (self.killed + self.missed) // 2, f"{self.missed} of the kills came too late"
 
 
@@ -182,8 +182,7 @@ def rounds(count: int) -> range:
 
 def calls_of(commands: Commands, *args: object, root: Path, cwd: Path, log: Path) -> dict[str, int]:
     """How often the command makes each of CALLS, in the thread that does so most often."""
-    strace = ["strace", "-f", "--seccomp-bpf", "-qqq", "-o", log, "-e", "trace=" + ",".join(CALLS)]
-    commands.run(*args, root=root, cwd=cwd, prefix=strace, status=0)
+    commands.run(*args, root=root, cwd=cwd, trace=["-o", log, "-e", "trace=" + ",".join(CALLS)], status=0)
     counts = collections.Counter(re.findall(r"^(\d+) +(\w+)\(", log.read_text(errors="replace"), re.MULTILINE))
     most: dict[str, int] = {}
     for (_, call), count in counts.items():
@@ -215,7 +214,7 @@ def assert_sound(root: Path, *, heal: Healer | None = "doctor") -> None:
     assert free(root / "locks", names) == names, "a lock is still held"
 
 
-def free(directory: Path, names: list[str]) -> list[str]:
+def free(directory: Path, names: Iterable[str]) -> list[str]:
     """Which of the lock files nobody holds."""
     from slimstage.store.files import try_lock
 
@@ -260,10 +259,16 @@ def _serve() -> None:
 
 
 def _run(request: _Request, main: Callable[[list[str]], int]) -> Ended:
-    began = time.monotonic()
+    wait, go = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _become_command(request, main)
+        _become_command(request, main, wait)
+    os.close(wait)
+    if request.trace:
+        _attach(pid, request.trace)
+    began = time.monotonic()
+    os.write(go, b"x")
+    os.close(go)
     pidfd = os.pidfd_open(pid)
     if not select.select([pidfd], [], [], request.after_s)[0]:
         _kill(pid, request.whom)
@@ -278,7 +283,15 @@ def _run(request: _Request, main: Callable[[list[str]], int]) -> Ended:
     return Ended(status, time.monotonic() - began, _end_children())
 
 
-def _become_command(request: _Request, main: Callable[[list[str]], int]) -> None:
+def _attach(pid: int, trace: list[str]) -> None:
+    """Starts the tracer; comes back when it has the process. (`--seccomp-bpf` would be faster, and injects no signals.)"""
+    tracer = os.posix_spawnp("strace", ["strace", "-f", "-qqq", "-p", str(pid), *trace], os.environ)
+    while b"TracerPid:\t0\n" in _read(f"/proc/{pid}/status"):
+        assert os.waitpid(tracer, os.WNOHANG)[0] == 0, "strace cannot trace here"
+        time.sleep(0.001)
+
+
+def _become_command(request: _Request, main: Callable[[list[str]], int], wait: int) -> None:
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -288,8 +301,8 @@ def _become_command(request: _Request, main: Callable[[list[str]], int]) -> None
         os.chdir(request.cwd)
         os.environ["PYTHONPATH"] = os.environ.pop(_OWN_PATH)
         os.environ.update(request.environment)
-        if request.prefix:
-            os.execvp(request.prefix[0], [*request.prefix, sys.executable, "-m", "slimstage", *request.args])
+        os.read(wait, 1)
+        os.close(wait)
         status = main(request.args)
         sys.stdout.flush()
         sys.stderr.flush()
