@@ -401,6 +401,26 @@ def test_tmpfs_size_and_mode(bench: Bench) -> None:
     assert (text.split()[0], text.split()[2]) == ("700", "1024")
 
 
+def test_a_tmpfs_looks_as_other_engines_mount_it_and_opens_no_device(bench: Bench) -> None:
+    script = "grep ' /t ' /proc/mounts; mknod /t/null c 1 3; ls /t; cat /t/null 2>&1 || true"
+    shown, name, refused = bench.sh(script, mounts=(Tmpfs("/t", size_bytes=1 << 20),)).splitlines()
+    assert shown == "tmpfs /t tmpfs rw,nosuid,relatime,size=1024k 0 0"
+    assert (name, refused) == ("null", "cat: can't open '/t/null': Permission denied")
+
+
+def test_a_privileged_command_opens_devices_of_a_tmpfs(bench: Bench) -> None:
+    assert (
+        bench.sh("mknod /t/null c 1 3 && cat /t/null && echo done", mounts=(Tmpfs("/t"),), is_privileged=True)
+        == "done\n"
+    )
+
+
+def test_two_tmpfs_have_each_their_own_size(bench: Bench) -> None:
+    mounts = (Tmpfs("/a", size_bytes=1 << 20), Tmpfs("/b", size_bytes=2 << 20), Tmpfs("/a/in", size_bytes=3 << 20))
+    text = bench.sh("for d in /a /b /a/in; do df -k $d | tail -1; done", mounts=mounts)
+    assert [line.split()[1] for line in text.splitlines()] == ["1024", "2048", "3072"]
+
+
 def test_file_mount_has_its_owner_and_mode(bench: Bench) -> None:
     mount = FileMount("/run/secrets/s", b"x", mode=0o440, uid=7, gid=8)
     assert bench.sh("stat -c '%a %u %g %s' /run/secrets/s", mounts=(mount,)) == "440 7 8 1\n"

@@ -55,6 +55,7 @@ class Assembly:
         self._uses_userxattr = bool(plan["userxattr"])
         self._has_all_devices = bool(plan["privileged"])
         self._sources: dict[int, list[int]] = {}
+        self._tmpfs: list[int] = []
         self._count = 0
         self.listeners: list[int] = []
         self.upper_fd: int | None = None
@@ -64,6 +65,18 @@ class Assembly:
         self.system: SystemMounts | None = None
 
     # -- first: everything of the host --------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """What takes a fork of its own, before the next one is the first process of the step's PID namespace."""
+        actions = self._plan["mounts"]
+        assert isinstance(actions, tuple)
+        for action in actions:
+            if action[0] == "tmpfs":
+                from slimstage.sandbox.tmpfs import make_tmpfs  # few steps have one
+
+                _, target, size_bytes, mode = action
+                what = f'mount a tmpfs at "{target}"'
+                self._tmpfs.append(make_tmpfs(size_bytes, mode, what, opens_devices=self._has_all_devices))
 
     def build(self) -> None:
         """The whole of it, in the caller's new mount namespace."""
@@ -269,12 +282,8 @@ class Assembly:
         os.close(shown)
         self._put(tree, target, what, is_directory=is_directory)
 
-    def _attach_tmpfs(self, _sources: list[int], target: str, size_bytes: int | None, mode: int) -> None:
-        options: list[tuple[str, str | None]] = [("mode", f"{mode:04o}")]
-        if size_bytes:
-            options.append(("size", str(size_bytes)))
-        what = f'mount a tmpfs at "{target}"'
-        self._put(make_filesystem("tmpfs", options, _SAFE, what), target, what, is_directory=True)
+    def _attach_tmpfs(self, _sources: list[int], target: str, _size_bytes: int | None, _mode: int) -> None:
+        self._put(self._tmpfs.pop(0), target, f'mount a tmpfs at "{target}"', is_directory=True)
 
     def _file(self, content: bytes, mode: int, uid: int, gid: int) -> int:
         """A descriptor of a new file on the stage: in memory, for as long as the step runs."""

@@ -83,6 +83,7 @@ def _supervise(
     if group is not None:
         group.enter()
     has_network = plan["network"] == "none"
+    assembly.prepare()
     if plan["runc"]:
         syscalls.unshare(syscalls.CLONE_NEWNS)
     else:
