@@ -243,13 +243,13 @@ def _host_certs(environment: dict[str, str]) -> list[Mount]:
 
 # What to say when it fails ---------------------------------------------------------------------------------------
 
+DISK_HINT = "the disk under the store is full (slimstage prune, or --root), or /dev/shm or a tmpfs mount of the step"
+"""What `hint_for` says when a step found no room."""
+
 _HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("temporary failure resolving", "temporary failure in name resolution", "could not resolve host",
          "network is unreachable", "name or service not known", "bad address"),
-DISK_HINT = "the disk under the store is full (slimstage prune, or --root), or /dev/shm or a tmpfs mount of the step"
-"""What `hint_for` says when a step found no room."""
-
         "there is no network in this step: is it run with --network=none, or is a proxy needed?",
     ),
     (
