@@ -44,7 +44,7 @@ Healer: TypeAlias = Literal["doctor", "prune", "session"]
 
 HEALERS: tuple[Healer | None, ...] = ("doctor", "prune", "session", None)
 
-LEFT_BY_A_KILL = {"dead-session", "stale-lock"}
+LEFT_BY_A_KILL = {"dead-session", "stale-lock", "leftover-file"}
 """What `doctor` may find right after one: nothing is wrong but that something is left over."""
 
 CALLS = ("rename", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "fsync", "fdatasync",
@@ -207,7 +207,9 @@ def assert_sound(root: Path, *, heal: Healer | None = "doctor") -> None:
             session = Session(str(store.root))
             session.directory()
             session.close()
-        assert [str(finding) for finding in examine(store)] == [], f"after {heal}"
+        # Files that were to be renamed go with a prune or with doctor, a minute later.
+        left = [str(each) for each in examine(store) if heal != "session" or each.code != "leftover-file"]
+        assert left == [], f"after {heal}"
     assert os.listdir(root / "tmp") == []
     names = os.listdir(root / "locks")
     assert [name for name in names if name.startswith("session-")] == []
