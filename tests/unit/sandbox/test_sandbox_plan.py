@@ -101,7 +101,7 @@ def test_ulimits() -> None:
     [
         ("make new namespaces (mount)", errno.EPERM, "sandbox-refused", "doctor"),
         ("make new namespaces (PID)", errno.ENOSPC, "sandbox-refused", "max_*_namespaces"),
-        ("mount the root as an overlay", errno.EINVAL, "sandbox-refused", "file system"),
+        ("mount the root as an overlay", errno.EINVAL, "overlay-refused", "file system"),
         ("become user 7:7", errno.EINVAL, "sandbox-user", "/etc/subuid"),
         ("limit memory by cgroup", errno.EACCES, "sandbox-limit", "cgroups"),
         ("set attributes", errno.ENOSYS, "sandbox-refused", "Linux 5.12"),
