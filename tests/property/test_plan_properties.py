@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slimstage.digest import canonical_json
+from slimstage.dockerfile.gitref import parse_git_ref
 from slimstage.dockerfile.parse import parse
 from slimstage.errors import PlanError, SlimstageError
 from slimstage.plan import history, paths
-from slimstage.plan.gitref import parse_git_ref
 from slimstage.plan.graph import Graph
 from slimstage.plan.lower import bases_needed, lower
 from slimstage.plan.render import render_plan

@@ -77,7 +77,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "git-ref-option": (
             f"{_GIT}::test_what_git_could_take_for_an_option_is_refused_before_it_starts",
-            "unit/plan/test_plan_gitref::test_what_git_could_misread_is_refused",
+            "unit/dockerfile/test_dockerfile_gitref::test_what_git_could_misread_is_refused",
         ),
         "git-subdir-escape": (f"{_GIT}::test_a_subdirectory_that_leads_outside_or_is_none_is_refused",),
         "git-credentials-leak": (

@@ -70,6 +70,8 @@ def fetch_sources(
             checksum=git.checksum,
             keeps_git_dir=git.keep_git_dir,
             submodules=git.submodules,
+            mtime=git.mtime,
+            by_commit=git.fetches_by_commit,
         )
         tree = cleanup.enter_context(LocalContext(place, name="the repository"))
         found.append(Fetched(tree, select(tree, ["."], excludes=step.exclude, where="the repository"), False))

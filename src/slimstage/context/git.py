@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from slimstage.dockerfile.gitref import GitRef, check_git_ref, parse_git_ref
 from slimstage.errors import ContextError, RegistryError, SandboxError
 from slimstage.regex import pattern
 from slimstage.tree.paths import DIRECTORY, open_real
-from slimstage.values import dataclass
+from slimstage.values import replace
 
 if TYPE_CHECKING:
     import subprocess
@@ -43,30 +44,18 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class GitParts:
-    """A context that is a repository: `remote#ref:subdir`."""
-
-    remote: str
-    ref: str | None
-    subdir: str | None
-
-
-def git_parts(value: str) -> GitParts | None:
+def git_context(value: str) -> GitRef | None:
     """What a context value says when it names a repository, else None.
 
     `git://`, `ssh://` and `user@host:path` always do, http(s) when its path ends in `.git`; `github.com/…` is short for
-    https. Source: Docker's `build` reference, "Git repositories".
+    https. Branch, directory and the rest follow in a query or a fragment. Raises PlanError for what makes no sense there.
+    Source: Docker's manual "Build context", "Git repositories" and "URL queries".
     """
-    rest, _, fragment = value.partition("#")
-    if rest.startswith("github.com/"):
-        rest = "https://" + rest
-    is_web = rest.startswith(("http://", "https://")) and urlsplit(rest).path.endswith(".git")
-    is_git = rest.startswith(("git://", "ssh://")) or re.match(r"[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:", rest)
-    if not (is_web or is_git or value.startswith("github.com/")):
+    ref = parse_git_ref(value)
+    if ref is None:
         return None
-    ref, _, subdir = fragment.partition(":")
-    return GitParts(rest, ref or None, subdir or None)
+    check_git_ref(ref)
+    return replace(ref, remote="https://" + ref.remote) if ref.looks_local else ref
 
 
 def fetch_git(
@@ -78,12 +67,16 @@ def fetch_git(
     checksum: str | None = None,
     keeps_git_dir: bool = False,
     submodules: bool = True,
+    mtime: Literal["checkout", "commit"] = "checkout",
+    by_commit: bool = False,
     protocols: Sequence[str] = PROTOCOLS,
 ) -> str:
     """The commit whose files (or those of `subdir`) are now in the new directory `place`.
 
     ref: a branch, tag, full ref or commit; None is the remote's HEAD. checksum: what the commit, or the tag that names
     it, must begin with. keeps_git_dir: `.git` stays, without credentials; not with a subdirectory.
+    mtime: whether files are as old as the checkout or as the commit. by_commit: fetch the checksum itself, whatever `ref`
+    names now.
     Raises ContextError (refused, not found, other commit), RegistryError (network), SandboxError (no git program).
     """
     import shutil  # only when a repository is fetched
@@ -99,13 +92,25 @@ def fetch_git(
         )
     with tempfile.TemporaryDirectory(prefix="git-", dir=os.path.dirname(place)) as work:
         git = _Git(program, work, remote, protocols)
-        commit = git.check_out(ref, checksum)
+        commit = git.check_out(checksum if by_commit else ref, checksum)
         if submodules and os.path.lexists(os.path.join(git.tree, ".gitmodules")):
             git.run("submodule", "update", "--init", "--recursive", "--depth=1")
         if keeps_git_dir and not subdir:
             git.keep_directory()
+        seconds = int(git.run("show", "--no-patch", "--format=%ct", commit)) if mtime == "commit" else None
         _move(git.tree, subdir, place, keeps_git_dir)
+    if seconds is not None:
+        _date(place, seconds)
     return commit
+
+
+def _date(place: str, seconds: int) -> None:
+    """Makes all in a directory of ours, and itself, as old as that."""
+    for folder, directories, files, fd in os.fwalk(place, topdown=False, follow_symlinks=False):
+        del folder
+        for name in (*directories, *files):
+            os.utime(name, (seconds, seconds), dir_fd=fd, follow_symlinks=False)
+    os.utime(place, (seconds, seconds))
 
 
 def _refuse_options(remote: str, ref: str | None, checksum: str | None) -> None:

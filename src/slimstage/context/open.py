@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Protocol
 
-from slimstage.context.git import fetch_git, git_parts
+from slimstage.context.git import fetch_git, git_context
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher, read_ignore_file
 from slimstage.diagnostics import Source, Span, did_you_mean
+from slimstage.dockerfile.values import parse_bool
 from slimstage.errors import ContextError, UsageError
 from slimstage.values import dataclass
 
 NAMES = ("Dockerfile", "dockerfile")
 _MOST_BYTES = 128 << 20
+_KEEP_GIT_DIR = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 
 
 class ContextRequest(Protocol):
@@ -33,6 +35,8 @@ class ContextRequest(Protocol):
     def dockerfile(self) -> str | None: ...
     @property
     def dockerfile_text(self) -> str | None: ...
+    @property
+    def build_args(self) -> Mapping[str, str | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,20 @@ def _open(
         raise UsageError("stdin cannot be both the context and the Dockerfile", code="stdin-twice")
     if value == "-":
         return _of_stream(stdin(), request, name, "stdin", temporary, cleanup)
-    git = git_parts(value)
-    if git is not None and not os.path.isdir(value):
+    git = git_context(value) if not os.path.isdir(value) else None
+    if git is not None:
         place = os.path.join(temporary(), "context")
-        fetch_git(git.remote, place, ref=git.ref, subdir=git.subdir)
+        fetch_git(
+            git.remote,
+            place,
+            ref=git.ref,
+            subdir=git.subdir,
+            checksum=git.checksum,
+            keeps_git_dir=_keeps_git_dir(request) if git.keep_git_dir is None else git.keep_git_dir,
+            submodules=git.submodules is not False,
+            mtime="commit" if git.mtime == "commit" else "checkout",
+            by_commit=git.fetch_by_commit,
+        )
         return _with_dockerfile(_directory(place, name, cleanup), request, stdin, is_local=False)
     if value.startswith(("http://", "https://")):
         from slimstage.context.remote import fetch_url, shown_url  # HTTP is loaded when it is needed
@@ -98,6 +112,15 @@ def _open(
                 file.seek(0)
                 return _of_stream(file, request, name, value, temporary, cleanup)
     return _with_dockerfile(_directory(value, name, cleanup), request, stdin, is_local=True)
+
+
+def _keeps_git_dir(request: ContextRequest) -> bool:
+    """`--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1`: true as Go reads it, all else is not."""
+    text = request.build_args.get(_KEEP_GIT_DIR)
+    try:
+        return parse_bool(text or "false")
+    except ValueError:
+        return False
 
 
 def _of_stream(

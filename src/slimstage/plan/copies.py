@@ -10,11 +10,11 @@ from typing import Literal
 
 from slimstage.diagnostics import Span
 from slimstage.digest import parse_digest
+from slimstage.dockerfile.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.dockerfile.instructions import Add, Copy, Heredoc
 from slimstage.errors import FormatError, PlanError
 from slimstage.plan import history, paths
 from slimstage.plan.configs import check_user
-from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
 from slimstage.plan.scope import Expander
 from slimstage.regex import pattern

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from slimstage.context.git import fetch_git, git_parts
-from slimstage.errors import ContextError, SandboxError
+from slimstage.context.git import fetch_git, git_context
+from slimstage.errors import ContextError, PlanError, SandboxError
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs the git program")
 
@@ -19,6 +19,7 @@ LOCAL = ("file",)
 
 def run(where: Path, *arguments: str) -> str:
     env = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+    env |= {"GIT_COMMITTER_DATE": "@1600000000 +0000"}
     identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
     done = subprocess.run(
         ["git", *identity, *arguments], cwd=where, env=env, capture_output=True, check=True, text=True
@@ -174,22 +175,46 @@ def test_a_missing_program_says_how_to_get_it(tmp_path: Path, monkeypatch: pytes
     assert caught.value.hint is not None
 
 
+def test_files_are_as_old_as_the_commit_when_that_is_asked(origin: Path, tmp_path: Path) -> None:
+    place, commit = fetched(origin, tmp_path, ref="v1", mtime="commit", subdir="sub")
+    assert {path.lstat().st_mtime for path in (place, place / "g")} == {1_600_000_000}
+    assert commit == run(origin, "rev-parse", "v1^{commit}")
+
+
+def test_a_commit_is_fetched_whatever_its_name_means_by_now(origin: Path, tmp_path: Path) -> None:
+    commit = run(origin, "rev-parse", "v1^{commit}")
+    place, got = fetched(origin, tmp_path, ref="dev", checksum=commit, by_commit=True)
+    assert (got, (place / "f").read_text()) == (commit, "1")
+
+
 @pytest.mark.parametrize(
     ("value", "want"),
     [
         ("https://h/r.git#v1:sub", ("https://h/r.git", "v1", "sub")),
         ("https://h/r.git", ("https://h/r.git", None, None)),
+        ("https://h/r.git?branch=b&subdir=d", ("https://h/r.git", "refs/heads/b", "d")),
+        ("https://h/r.git?tag=v1", ("https://h/r.git", "refs/tags/v1", None)),
+        ("https://h/r.git?ref=pull/42/head", ("https://h/r.git", "pull/42/head", None)),
         ("git@h:u/r.git#:sub", ("git@h:u/r.git", None, "sub")),
         ("ssh://h/r#x", ("ssh://h/r", "x", None)),
         ("github.com/a/b", ("https://github.com/a/b", None, None)),
+        ("github.com/a/b?commit=abcd12", ("https://github.com/a/b", "abcd12", None)),
     ],
 )
 def test_a_context_that_is_a_repository(value: str, want: tuple[str, str | None, str | None]) -> None:
-    parts = git_parts(value)
-    assert parts is not None
-    assert (parts.remote, parts.ref, parts.subdir) == want
+    ref = git_context(value)
+    assert ref is not None
+    assert (ref.remote, ref.ref, ref.subdir) == want
 
 
-@pytest.mark.parametrize("value", [".", "dir#x", "https://h/x.tar.gz", "/a/b.git"])
+@pytest.mark.parametrize("value", [".", "dir#x", "https://h/x.tar.gz", "/a/b.git", "https://h/x.tar.gz?ref=x"])
 def test_a_context_that_is_none(value: str) -> None:
-    assert git_parts(value) is None
+    assert git_context(value) is None
+
+
+@pytest.mark.parametrize(
+    "value", ["https://h/r.git?brnch=x", "https://h/r.git?tag=a&branch=b", "https://h/r.git#:../x"]
+)
+def test_a_context_whose_parts_make_no_sense_is_refused(value: str) -> None:
+    with pytest.raises(PlanError):
+        git_context(value)

@@ -6,8 +6,9 @@ import gzip
 import io
 import os
 import tarfile
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ class Request:
     context: str
     dockerfile: str | None = None
     dockerfile_text: str | None = None
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def opened(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ class Request:
     context: str
     dockerfile: str | None = None
     dockerfile_text: str | None = None
+    build_args: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def shown(top: Path, tree: Tree, dockerfile: str | None = None) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from slimstage.dockerfile.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 from slimstage.errors import PlanError
-from slimstage.plan.gitref import GitRef, check_git_ref, parse_git_ref, without_credentials
 
 REPO = "https://host.example/team/tool.git"
 
