@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from support.rootfs import Bench, make_rootfs, needs_sandbox, tree_of
 
 pytestmark = needs_sandbox
 
-_ROUNDS = {"native": 24, "runc": 6}
+_ROUNDS = {"native": 16, "runc": 4}
 _MOST_ROUNDS = 400
 _SECRET = "what the step was given\n"
 
@@ -112,7 +113,8 @@ def test_a_mount_point_in_a_cache_never_lies_on_the_host(bench: Bench, cache: Pa
     )
     assert 0 in ended
     for path in (*cache.rglob("*"), *outside.rglob("*")):
-        assert not (path.is_file() and not path.is_symlink() and _SECRET in path.read_text(errors="replace")), path
+        if stat.S_ISREG(path.lstat().st_mode):
+            assert _SECRET not in path.read_text(errors="replace"), path
 
 
 def test_what_two_steps_bind_of_a_stage_is_each_ones_own(bench: Bench, cache: Path, tmp_path: Path) -> None:
