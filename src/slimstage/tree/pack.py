@@ -28,6 +28,9 @@ LAYER_XATTRS = ("security.capability",)
 BULK_BYTES = 16 << 20
 """A file of this size or more is data rather than code: its blocks are marked as bulk."""
 
+_MANY_LINKS = 16_384
+_LINK_MASK = (1 << 26) - 1
+"""Bits of a file's identity that count: 8 MiB hold a bit for each value."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _TYPES = {"file": b"0", "symlink": b"2", "char": b"3", "block": b"4", "dir": b"5", "fifo": b"6"}
 _ZEROS = bytes(1024)
@@ -101,11 +104,12 @@ class _Packer:
         self._used = 0
         self._flushed = 0
         self._entries = self._file_bytes = 0
-        self._links: dict[tuple[int, int], bytes] = {}
+        self._links = _Links()
         self._skipped: list[str] = []
 
     def run(self, layer_path: str) -> PackResult:
         root = os.open(layer_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._links.root = root
         try:
             if root_entry(root).is_opaque:
                 self._marker(OPAQUE)
@@ -136,7 +140,7 @@ class _Packer:
             self._header(path, b"2", entry, os.fsencode(entry.target))
         elif kind == "file":
             if entry.nlink > 1:
-                first = self._links.setdefault(entry.identity, path)
+                first = self._links.first(entry.identity, path)
                 if first is not path:
                     self._header(path, b"1", entry, first)
                     return
@@ -209,6 +213,46 @@ class _Packer:
         self._flushed += self._used
         self._block = self._blocks.full(self._block, self._used, is_bulk)
         self._used = 0
+
+
+class _Links:
+    """The first names of files that have several in this layer.
+
+    What COPY --from wrote has a further name in the layer that it came from, so a count of links says little: once there
+    are many such files, two bits for each tell those that the layer has twice from the rest, which need not be remembered.
+    """
+
+    def __init__(self) -> None:
+        self.root = -1
+        self._first: dict[tuple[int, int], bytes] = {}
+        self._twice: bytearray | None = None
+
+    def first(self, identity: tuple[int, int], path: bytes) -> bytes:
+        """The name under which the file came first: `path` itself, the very object, when it comes now."""
+        if self._twice is None:
+            if len(self._first) < _MANY_LINKS:
+                return self._first.setdefault(identity, path)
+            self._twice = self._found_twice()
+            self._first = {known: name for known, name in self._first.items() if self._is_twice(self._twice, known)}
+        return self._first.setdefault(identity, path) if self._is_twice(self._twice, identity) else path
+
+    @staticmethod
+    def _is_twice(twice: bytearray, identity: tuple[int, int]) -> bool:
+        place = hash(identity) & _LINK_MASK
+        return bool(twice[place >> 3] & 1 << (place & 7))
+
+    def _found_twice(self) -> bytearray:
+        """Bits of the files that the layer has more than once. Two that share a bit are remembered needlessly, no more."""
+        once, twice = bytearray(_LINK_MASK + 1 >> 3), bytearray(_LINK_MASK + 1 >> 3)
+        for entry, _, _ in scan_at(self.root, for_packing=True):
+            if entry.nlink > 1 and entry.kind == "file":
+                place = hash(entry.identity) & _LINK_MASK
+                byte, bit = place >> 3, 1 << (place & 7)
+                if once[byte] & bit:
+                    twice[byte] |= bit
+                else:
+                    once[byte] |= bit
+        return twice
 
 
 def member_header(

@@ -33,7 +33,7 @@ def scan_at(root: str | int, *, for_packing: bool = False) -> Iterator[tuple[Ent
     listing = _whiteouts_first if for_packing else _listing
     top = os.dup(root) if isinstance(root, int) else os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # One per directory being read: path with its slash, descriptor or -1, identity, what is left (last first).
-    levels: list[tuple[str, int, tuple[int, int], list[tuple[str, os.stat_result]]]] = []
+    levels: list[tuple[str, int, tuple[int, int], list[str]]] = []
     fd = top
     try:
         status = os.fstat(top)
@@ -41,7 +41,8 @@ def scan_at(root: str | int, *, for_packing: bool = False) -> Iterator[tuple[Ent
         while levels:
             prefix, fd, _, left = levels[-1]
             while left:
-                name, status = left.pop()
+                name = left.pop()
+                status = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 path = prefix + name
                 mode = status.st_mode
                 target, xattrs, is_opaque = "", NO_XATTRS, False
@@ -71,23 +72,29 @@ def scan_at(root: str | int, *, for_packing: bool = False) -> Iterator[tuple[Ent
                 os.close(fd)
 
 
-def _listing(fd: int) -> list[tuple[str, os.stat_result]]:
-    """(name, stat) of all in a directory, last name first, so that `pop` gives them in order."""
+def _listing(fd: int) -> list[str]:
+    """The names in a directory, last first, so that `pop` gives them in order. Names alone: a directory may hold a million."""
+    names = os.listdir(fd)
+    names.sort(key=os.fsencode, reverse=True)
+    return names
+
+
+def _whiteouts_first(fd: int) -> list[str]:
+    names: list[str] = []
+    marks: set[str] = set()
     with os.scandir(fd) as entries:
-        found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-    found.sort(key=_name_bytes, reverse=True)
-    return found
-
-
-def _whiteouts_first(fd: int) -> list[tuple[str, os.stat_result]]:
-    found = _listing(fd)
-    if any(is_whiteout(status) for _, status in found):
-        found.sort(key=lambda item: is_whiteout(item[1]))  # stable, and the last are taken first
-    return found
-
-
-def _name_bytes(item: tuple[str, os.stat_result]) -> bytes:
-    return os.fsencode(item[0])
+        for entry in entries:
+            names.append(entry.name)
+            # By what the directory says of it: only few are asked for more.
+            is_common = (
+                entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+            )
+            if not is_common and is_whiteout(entry.stat(follow_symlinks=False)):
+                marks.add(entry.name)
+    names.sort(key=os.fsencode, reverse=True)
+    if marks:
+        names.sort(key=marks.__contains__)  # stable, and the last are taken first
+    return names
 
 
 def root_entry(root: int) -> Entry:

@@ -22,6 +22,8 @@ from slimstage.tree.xattrs import is_opaque, read_xattrs
 from slimstage.values import dataclass
 
 _OPEN_DIRECTORIES = 64
+_MOST_REMEMBERED = 4096
+"""Lookups whose answers are kept: a tree of a million files must not be held in memory."""
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -45,6 +47,7 @@ class UnionTree:
         self._open: dict[tuple[int, str], int] = {}
         self._directories: dict[str, tuple[int, ...] | None] = {}
         self._found: dict[str, dict[str, _Found | None]] = {}
+        self._remembered = 0
         try:
             for layer in layers:
                 self._roots.append(os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
@@ -56,7 +59,7 @@ class UnionTree:
             below.append(index)
             if index and is_opaque(self._roots[index]):
                 break
-        self._directories[""] = tuple(below)
+        self._root_layers = self._directories[""] = tuple(below)
 
     def lstat(self, path: str) -> Entry | None:
         """What the path is, the last component not followed; None when nothing is there.
@@ -171,12 +174,14 @@ class UnionTree:
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory, each directory before what it holds, names sorted by bytes; not itself."""
         prefix = path + "/" if path else ""
-        levels = [iter([(prefix + name, found) for name, found in self._children(path)])]
+        levels = [(prefix, self._one_by_one(path))]
         while levels:
-            for child, found in levels[-1]:
+            prefix, children = levels[-1]
+            for name, found in children:
+                child = prefix + name
                 yield self._entry(child, found)
                 if stat.S_ISDIR(found.status.st_mode):
-                    levels.append(iter([(f"{child}/{name}", inner) for name, inner in self._children(child, found)]))
+                    levels.append((child + "/", self._one_by_one(child, found)))
                     break
             else:
                 levels.pop()
@@ -204,12 +209,22 @@ class UnionTree:
             layers = self._directories[""] or ()
             return _Found(os.fstat(self._roots[layers[0]]), layers) if layers else None
         above, _, name = path.rpartition("/")
-        known = self._found.setdefault(above, {})
-        if name in known:
+        known = self._found.get(above)
+        if known is not None and name in known:
             return known[name]
+        if self._remembered >= _MOST_REMEMBERED:
+            self._forget()
+        self._remembered += 1
         layers = self._layers_of(above)
+        known = self._found.setdefault(above, {})
         found = known[name] = self._find(layers, above, name) if layers else None
         return found
+
+    def _forget(self) -> None:
+        self._found.clear()
+        self._directories.clear()
+        self._directories[""] = self._root_layers
+        self._remembered = 0
 
     def _layers_of(self, path: str) -> tuple[int, ...]:
         """The layers that add to a directory, topmost first; () when it is none."""
@@ -243,6 +258,17 @@ class UnionTree:
             if position + 1 < len(layers) and is_opaque(link_path(dirfd, name)):
                 break
         return None if status is None else _Found(status, tuple(own))
+
+    def _one_by_one(self, path: str, found: _Found | None = None) -> Iterator[tuple[str, _Found]]:
+        """As `_children`, but of a directory that is in one layer alone the names are held, and nothing else."""
+        layers = found.layers if found is not None else self._layers_of(path)
+        if len(layers) != 1:
+            yield from self._children(path, found)
+            return
+        for name in sorted(os.listdir(self._descriptor(layers[0], path)), key=os.fsencode):
+            status = os.stat(name, dir_fd=self._descriptor(layers[0], path), follow_symlinks=False)
+            if not is_whiteout(status):
+                yield name, _Found(status, layers)
 
     def _children(self, path: str, found: _Found | None = None) -> list[tuple[str, _Found]]:
         """(name, what it is) of all in a directory, sorted by bytes; nothing is kept, so a walk needs little memory."""

@@ -75,6 +75,26 @@ def test_a_file_linked_from_outside_the_layer_is_an_ordinary_file(tmp_path: Path
 
 @root_only
 @pytest.mark.root
+def test_links_are_found_however_many_files_have_names_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after COPY --from: each file has a further name in another layer, and some have two in this one."""
+    layer = make_tree(
+        tmp_path / "layer",
+        {f"d{number % 7}/{number:03}": f"{number}" for number in range(300)}
+        | {f"e/{number:03}": Hardlink(f"d{number % 7}/{number:03}") for number in range(0, 300, 10)},
+    )
+    (tmp_path / "other").mkdir()
+    for number in range(300):
+        os.link(f"{layer}/d{number % 7}/{number:03}", tmp_path / "other" / str(number))
+    expected = packed(layer)
+    with tarfile.open(fileobj=io.BytesIO(expected)) as tar:
+        assert sum(member.islnk() for member in tar) == 30
+    for many in (0, 1, 150, 299):
+        monkeypatch.setattr("slimstage.tree.pack._MANY_LINKS", many)
+        assert packed(layer) == expected
+
+
 def test_whiteouts_come_before_their_siblings_and_opaque_right_after_its_directory(tmp_path: Path) -> None:
     make_tree(tmp_path, {"d": Dir(is_opaque=True), "d/a": b"", "d/z": Whiteout(), "gone": Whiteout(), "b": b""})
     tar = packed(str(tmp_path))

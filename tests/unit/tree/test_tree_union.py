@@ -199,3 +199,15 @@ def test_scanning_by_descriptor_leaves_it_open(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_RDONLY)
     assert [entry.path for entry in scan(fd)] == ["a"]
     os.close(fd)
+
+
+def test_lookups_are_right_however_many_were_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slimstage.tree.union._MOST_REMEMBERED", 3)
+    below: Tree = {f"a/b/c{number}/f": str(number) for number in range(20)} | {"link": Symlink("a/b")}
+    with stack(tmp_path, below, {f"a/b/c{number}/g": b"" for number in range(0, 20, 2)}) as tree:
+        paths = walked(tree)
+        assert len(paths) == 1 + 1 + 1 + 20 + 20 + 10
+        for number in range(20):
+            assert tree.read(f"link/c{number}/f") == str(number).encode()
+            assert (tree.lstat(f"a/b/c{number}/g") is not None) == (number % 2 == 0)
+            assert tree.lstat(f"a/b/c{number}/none") is None
