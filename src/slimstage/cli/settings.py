@@ -138,6 +138,10 @@ def parse_settings(text: str, path: str) -> Settings:
     except tomllib.TOMLDecodeError as error:
         message, span = place_of_fault(error, source)
         raise UsageError(message, code="settings-syntax", span=span) from error
+    except (ValueError, RecursionError) as error:
+        # tomllib leaves these to its caller: a number of thousands of digits, hundreds of brackets in each other.
+        what = "is nested too deep" if isinstance(error, RecursionError) else "holds a number that is too long"
+        raise UsageError(f'"{source.name}" {what}', code="settings-syntax", span=Span(source, 1, 1, 1, 2)) from error
     return _Reader(source, path).read(document)
 
 
@@ -254,11 +258,19 @@ def _text(value: Any) -> str | None:
 
 
 def _whole(value: Any) -> str | None:
-    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    return _shown(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _number(value: Any) -> str | None:
-    return str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    return _shown(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+
+
+def _shown(value: object) -> str | None:
+    """The value as text. None: a number so long (in hexadecimal, say) that Python refuses to write it out."""
+    try:
+        return str(value)
+    except ValueError:
+        return None
 
 
 def _switch(value: Any) -> bool | None:
@@ -276,7 +288,8 @@ def _pairs(value: Any) -> dict[str, str | None] | None:
     if isinstance(value, dict):
         if not all(isinstance(item, str | int | float) for item in value.values()):
             return None
-        return {key: str(item).lower() if isinstance(item, bool) else str(item) for key, item in value.items()}
+        shown = {key: str(item).lower() if isinstance(item, bool) else _shown(item) for key, item in value.items()}
+        return None if None in shown.values() else dict(shown)
     texts = _texts(value)
     if texts is None or not all(text.partition("=")[0] for text in texts):
         return None

@@ -103,8 +103,8 @@ def _class_character(pattern: str, position: int) -> tuple[str, int]:
     return character, position + 1
 
 
-_MOST_STARS = 2
-"""Stars that a regular expression may have: it tries every place for each, so the work multiplies."""
+_MOST_WILDCARDS = 2
+"""Stars and trees that a regular expression may have: it tries every place for each, so the work multiplies."""
 
 
 def matcher_of(tokens: list[Token]) -> Matcher:
@@ -112,9 +112,9 @@ def matcher_of(tokens: list[Token]) -> Matcher:
     if all(token.literal is not None for token in tokens):
         text = "".join(token.literal or "" for token in tokens)
         return text.__eq__
-    trees = sum(token.kind in ("tree", "rest") for token in tokens)
+    trees = sum(token.kind == "tree" for token in tokens)
     stars = sum(token.kind == "star" for token in tokens)
-    if trees <= 1 and stars <= _MOST_STARS:
+    if trees <= 1 and stars + trees <= _MOST_WILDCARDS:
         compiled = re.compile("".join(token.regex for token in tokens), re.DOTALL)
         return lambda path: compiled.fullmatch(path) is not None
     return _States(tokens).matches

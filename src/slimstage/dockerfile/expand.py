@@ -20,6 +20,9 @@ from slimstage.values import dataclass
 LARGEST_EXPANSION = 1024 * 1024
 """Characters that one word may expand to. `ENV A=$A$A` forty times ends here, not in memory."""
 
+_MOST_SEARCHED = 64 * LARGEST_EXPANSION
+"""Characters that the patterns of one word may be compared with: thousands of `${A##*}` end here, not in hours."""
+
 DEEPEST_NESTING = 50
 """Levels of `${…}` inside each other."""
 
@@ -93,7 +96,7 @@ class Lexer:
         self._text, self._env, self._escape = text, env, escape
         self._reads_quotes, self._keeps_quotes = reads_quotes, keeps_quotes
         self._keeps_escapes, self._keeps_unset, self._largest = keeps_escapes, keeps_unset, largest
-        self._position = self._depth = 0
+        self._position = self._depth = self._searched = 0
         self.used: set[str] = set()
         self.unset: set[str] = set()
         self._plain, self._quoted = _scanners(escape, reads_quotes)
@@ -262,7 +265,15 @@ class Lexer:
             return value or ""
         return self._trim(kind, word, value or "")
 
+    def _search(self, value: str) -> None:
+        """Called for each value that a pattern is compared with."""
+        self._searched += len(value)
+        if self._searched > _MOST_SEARCHED:
+            hint = "write fewer patterns, or a shorter value"
+            raise self._error("the patterns have too much text to search", "expansion-too-large", hint)
+
     def _trim(self, kind: str, word: str, value: str) -> str:
+        self._search(value)
         longest = word.startswith(kind)
         pattern = word[1:] if longest else word
         try:
@@ -279,6 +290,7 @@ class Lexer:
         value = self._value(name)
         if value is None and self._keeps_unset:
             return f"${{{name}/{pattern}/{replacement}}}"
+        self._search(value or "")
         try:
             compiled = ShellPattern.parse(pattern)
         except ValueError as error:

@@ -30,7 +30,7 @@ from slimstage.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from slimstage.dockerfile.ports import PROTOCOLS, parse_port
+from slimstage.dockerfile.ports import PROTOCOLS, check_port
 from slimstage.dockerfile.syntax import KEYWORDS, Node
 from slimstage.dockerfile.values import SIGNAL_NAMES, parse_signal
 from slimstage.dockerfile.words import SPACE, cut_at_blanks
@@ -159,7 +159,7 @@ def _expose(node: Node, common: Common, faults: Faults) -> Instruction | None:
             continue
         try:
             for text in expand_words(word.text, {}):
-                parse_port(text)
+                check_port(text)
         except ValueError as error:
             hint = guess(word.text.rpartition("/")[2], PROTOCOLS) if "/" in word.text else None
             faults.add("bad-port", str(error), node.span_of(word), hint=hint)

@@ -19,6 +19,12 @@ def parse_port(spec: str) -> list[str]:
 
     Raises: ValueError with a sentence.
     """
+    first, last, protocol = check_port(spec)
+    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+
+
+def check_port(spec: str) -> tuple[int, int, str]:
+    """(first port, last port, protocol): as `parse_port`, without making a list that 7 characters could make long."""
     text, slash, protocol = spec.rpartition("/")
     if not slash:
         text, protocol = spec, ""
@@ -36,7 +42,7 @@ def parse_port(spec: str) -> list[str]:
     protocol = (protocol or "tcp").lower()
     if protocol not in PROTOCOLS:
         raise ValueError(f'invalid protocol "{protocol}" in "{spec}"')
-    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+    return first, last, protocol
 
 
 def _split(text: str) -> tuple[str, str]:

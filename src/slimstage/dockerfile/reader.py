@@ -140,6 +140,7 @@ class LineReader:
         """The lines up to a line that is `terminator` (behind tabs, with `strips_tabs`), which is consumed too."""
         start = self._next
         near_miss = None
+        bare = terminator.strip()
         for index in range(start, len(self._lines)):
             raw = self._lines[index].rstrip("\r")
             if (raw.lstrip("\t") if strips_tabs else raw) == terminator:
@@ -148,7 +149,7 @@ class LineReader:
                 for line in range(start, index):
                     self._check_length(line)
                 return Body(text, True)
-            if near_miss is None and raw.strip() == terminator.strip():
+            if near_miss is None and raw.strip() == bare:
                 near_miss = index + 1
         self._next = len(self._lines)
         return Body("".join(f"{line}\n" for line in self._lines[start:]), False, near_miss)

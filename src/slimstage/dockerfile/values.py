@@ -28,12 +28,12 @@ def parse_duration(text: str) -> int:
 
     Source: Go's time.ParseDuration.
     """
-    rest = text[1:] if text[:1] in ("+", "-") else text
-    if rest == "0":
+    at = 1 if text[:1] in ("+", "-") else 0
+    if text[at:] == "0":
         return 0
     total = 0
-    while rest:
-        term = _TERM.match(rest)
+    while at < len(text):
+        term = _TERM.match(text, at)
         if not term or not (term.group(1) or term.group(2)):
             raise ValueError(f'"{text[:80]}" is no duration: write it like 30s, 1m30s or 500ms')
         whole, fraction, unit = term.groups()
@@ -43,7 +43,7 @@ def parse_duration(text: str) -> int:
         total += int(whole or "0") * scale
         if fraction:
             total += int(fraction[:18]) * scale // 10 ** len(fraction[:18])
-        rest = rest[term.end() :]
+        at = term.end()
     if total > _LONGEST_NS:
         raise ValueError(f'"{text[:80]}" is too long a duration')
     if not text.strip("+-"):

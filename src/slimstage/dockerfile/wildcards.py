@@ -122,7 +122,8 @@ def _match_rest(searches: list[re.Pattern[str]], value: str, position: int, *, l
         furthest = len(value) if newline < 0 else newline
         if longest and index == len(searches) - 1:
             return _last(search, value, position, furthest)
-        found = search.search(value, position)
+        # Not searched behind the line: a text of many lines would be searched to its end for each of them.
+        found = search.search(value, position, furthest + LONGEST_PATTERN)
         if found is None or found.start() > furthest:
             return None
         position = found.end()

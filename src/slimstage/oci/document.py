@@ -7,14 +7,19 @@ with both means two things, so it is refused (parser differentials as in CVE-202
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError
+from slimstage.regex import pattern
 
 LIMIT_BYTES = 4 << 20
 """Of one document. Source: distribution-spec v1.1, "Pushing Manifests": registries should limit to 4 MiB or more."""
+
+_DEEPEST = 100
+"""Objects and arrays in each other; what was read is written again later, from deeper in the program's own stack."""
 
 
 class Fields:
@@ -126,14 +131,28 @@ def read_object(data: bytes, what: str, limit_bytes: int = LIMIT_BYTES) -> Field
     if len(data) > limit_bytes:
         raise FormatError(f"{what} is larger than {limit_bytes} bytes", code="document-too-large")
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+        )
     except FormatError as cause:
         raise FormatError(f"{what}: {cause.message}", code=cause.code) from None
     except (ValueError, RecursionError) as cause:
         raise FormatError(f"{what} is not JSON: {cause}", code="bad-document") from cause
     if not isinstance(value, dict):
         raise FormatError(f"{what}: want an object, got {_kind(value)}", code="bad-document")
+    if _is_too_deep(value):
+        raise FormatError(f"{what} is nested deeper than {_DEEPEST} levels", code="bad-document")
     return Fields(value, what)
+
+
+def _is_too_deep(value: object) -> bool:
+    level: list[object] = [value]
+    for _ in range(_DEEPEST):
+        inner = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        if not inner:
+            return False
+        level = [child for children in inner for child in children]
+    return True
 
 
 def go_json(value: object, *, indent: int | None = None) -> bytes:
@@ -146,7 +165,12 @@ def go_json(value: object, *, indent: int | None = None) -> bytes:
     for character in "<>&\u2028\u2029":
         # They occur only inside strings, so replacing them in the whole text is right.
         text = text.replace(character, f"\\u{ord(character):04x}")
+    text = _LONE_SURROGATE.sub("\ufffd", text)  # of another document's "\ud800"; no encoding has them
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
+
+
+_LONE_SURROGATE = pattern("[\ud800-\udc7f\udd00-\udfff]")
+"""Those that do not stand for a byte that is no UTF-8."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -158,6 +182,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise FormatError(f"the key {key[:100]!r} is there twice", code="duplicate-key")
             seen.add(key)
     return found
+
+
+def _finite(digits: str) -> float:
+    """The number. One that no float holds would be written as `Infinity`, which is no JSON. Raises ValueError."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:40]} is out of range")
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -18,6 +18,8 @@ GROUP = "/etc/group"
 
 _LARGEST_ID = (1 << 31) - 1
 _NUMBER = pattern(r"[0-9]+\Z")
+_LINE_NUMBER = pattern(r"[0-9]{1,19}\Z")
+"""An id in a line of the files; a line with a longer one counts as malformed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,12 @@ def resolve_user(spec: str, passwd: str | None, group: str | None) -> Identity:
                 hint=did_you_mean(user, [a.name for a in accounts]) or "make it with RUN useradd, or use a number",
             )
         account = _Account("", check_id(user), 0, "/")
+    if max(account.uid, account.gid) > _LARGEST_ID:
+        check_id(str(account.uid))
+        check_id(str(account.gid))
     if not (colon and wanted_group):
         extra = {gid for _, gid, members in groups if account.name and account.name in members} - {account.gid}
+        check_id(str(max(extra, default=0)))
         return Identity(account.uid, account.gid, (account.gid, *sorted(extra)), account.home)
     gid = group_id(wanted_group, group)
     return Identity(account.uid, gid, (gid,), account.home)
@@ -75,7 +81,7 @@ def group_id(name: str, group: str | None) -> int:
     groups = list(_groups(group or ""))
     for known, gid, _ in groups:
         if known == name:
-            return gid
+            return check_id(str(gid))
     if _NUMBER.match(name):
         return check_id(name)
     raise PlanError(
@@ -108,16 +114,18 @@ def _find(user: str, accounts: list[_Account]) -> _Account | None:
 
 
 def _accounts(text: str) -> Iterator[_Account]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.strip().split(":")
-        if len(fields) >= 4 and not line.startswith("#") and _NUMBER.match(fields[2]) and _NUMBER.match(fields[3]):
+        if len(fields) < 4 or line.startswith("#"):
+            continue
+        if _LINE_NUMBER.match(fields[2]) and _LINE_NUMBER.match(fields[3]):
             yield _Account(
                 fields[0], int(fields[2]), int(fields[3]), fields[5] if len(fields) > 5 and fields[5] else "/"
             )
 
 
 def _groups(text: str) -> Iterator[tuple[str, int, frozenset[str]]]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.strip().split(":")
-        if len(fields) >= 3 and not line.startswith("#") and _NUMBER.match(fields[2]):
+        if len(fields) >= 3 and not line.startswith("#") and _LINE_NUMBER.match(fields[2]):
             yield fields[0], int(fields[2]), frozenset(fields[3].split(",") if len(fields) > 3 else ())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Command
-from slimstage.dockerfile.ports import parse_port
+from slimstage.dockerfile.ports import check_port
 from slimstage.dockerfile.values import parse_signal
 from slimstage.errors import PlanError
 from slimstage.oci.config import HealthConfig, ImageConfig
@@ -143,13 +143,20 @@ def env_pairs(env: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def ports(words: Iterable[str], span: Span) -> tuple[str, ...]:
     """The ports of EXPOSE, sorted as text. Raises PlanError."""
-    found: set[str] = set()
+    ranges: set[tuple[int, int, str]] = set()
     for word in words:
         try:
-            found.update(parse_port(word))
+            ranges.add(check_port(word))
         except ValueError as error:
             hint = "write a port, a range or PORT/udp, like 8080, 8000-8010, 53/udp"
             raise PlanError(str(error), code="bad-port", span=span, hint=hint) from error
+    found: list[str] = []
+    free: dict[str, int] = {}
+    for first, last, protocol in sorted(ranges):
+        # Each port once, so that thousands of ranges that overlap cost no more than one.
+        start = max(first, free.get(protocol, 0))
+        found += (f"{port}/{protocol}" for port in range(start, last + 1))
+        free[protocol] = max(start, last + 1)
     return tuple(sorted(found))
 
 

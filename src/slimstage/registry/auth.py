@@ -163,4 +163,4 @@ class Authorizer:
             raise RegistryError(f"{doing}: the answer holds no token", code="bad-token")
         self._secrets.add(token)
         is_number = isinstance(life, (int, float)) and not isinstance(life, bool)
-        return token, max(float(life), _SHORTEST_LIFE_S) if is_number and life < 1e9 else _SHORTEST_LIFE_S
+        return token, max(float(life), _SHORTEST_LIFE_S) if is_number and 0 < life < 1e9 else _SHORTEST_LIFE_S

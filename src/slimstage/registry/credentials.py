@@ -207,10 +207,21 @@ def _from_entry(path: str, name: str, entry: Mapping[str, Any]) -> Credential | 
         if not colon:
             raise RegistryError(f'the entry for "{name}" in "{path}" is damaged', code="bad-credentials-file")
     identity, token = entry.get("identitytoken"), entry.get("registrytoken")
-    texts = [value if isinstance(value, str) else "" for value in (user, password, identity, token)]
+    # A lone surrogate, which JSON can name, is in no login: it could not be sent.
+    texts = [
+        value if isinstance(value, str) and _is_sendable(value) else "" for value in (user, password, identity, token)
+    ]
     if not (texts[0] and texts[1]) and not texts[2] and not texts[3]:
         return None
     return Credential(texts[0], texts[1], texts[2] or None, texts[3] or None, path)
+
+
+def _is_sendable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _from_helper(program: str, output: bytes, remarks: list[str]) -> Credential | None:
@@ -219,7 +230,7 @@ def _from_helper(program: str, output: bytes, remarks: list[str]) -> Credential 
         user, secret = said["Username"], said["Secret"]
     except (ValueError, TypeError, KeyError, RecursionError):
         user = secret = None
-    if not isinstance(user, str) or not isinstance(secret, str):
+    if not (isinstance(user, str) and isinstance(secret, str) and _is_sendable(user) and _is_sendable(secret)):
         remarks.append(f"{program} answered with something that is not a credential")
         return None
     if not secret:

@@ -26,7 +26,12 @@ def next_path(endpoint: Endpoint, repository: str, path: str, link: str | None) 
         if not _NEXT.search(match[2]):
             continue
         base = endpoint.url(repository, "")
-        target: str = urljoin(endpoint.url(repository, path), match[1])
+        try:
+            target: str = urljoin(endpoint.url(repository, path), match[1])
+        except ValueError as cause:
+            raise RegistryError(
+                f"{endpoint.registry} continues its list at an address that is none", code="bad-link"
+            ) from cause
         if origin_of(target) != endpoint.origin or not target.startswith(base) or "/.." in target:
             raise RegistryError(
                 f"{endpoint.registry} continues its list in another place, where it is not followed", code="bad-link"

@@ -31,7 +31,7 @@ from slimstage.oci.reference import parse_reference
 from slimstage.store.files import guarded, open_regular
 from slimstage.store.layout import NAME, TAG, BlobReader
 from slimstage.tree.decompress import DETECT_BYTES, decompressed, detect
-from slimstage.tree.header import BLOCK, ZERO, parse_header, parse_records
+from slimstage.tree.header import BLOCK, ZERO, decimal, parse_header, parse_records
 
 _MOST_MEMBERS = 200_000
 _EXTENSION_BYTES = 1 << 20
@@ -211,8 +211,8 @@ def _members(stream: BinaryIO) -> _Members:
                 records = parse_records(data)
                 if b"path" in records:
                     name = os.fsdecode(records[b"path"])
-                if b"size" in records and records[b"size"].isdigit():
-                    size_record = int(records[b"size"])
+                if (record := records.get(b"size", b"")).isdigit():
+                    size_record = decimal(record, "size")
         else:
             own = name if name is not None else os.fsdecode(header.name)
             own = own.removeprefix("./").rstrip("/")

@@ -23,7 +23,14 @@ _PATH_LIMIT_BYTES = 4096
 _NAME_LIMIT_BYTES = 255
 """Of one component, as filesystems have it; the name of a whiteout is longer by its prefix."""
 _EXTENSIONS_LIMIT = 64
+_GLOBALS_LIMIT_BYTES = 8192
+"""Of the global PAX records: they are looked at for each member, and every xattr of them would be set on each."""
 _XATTR = b"SCHILY.xattr."
+_MEANT = frozenset(
+    b"path linkpath size uid gid mtime GNU.sparse.name GNU.sparse.major GNU.sparse.realsize GNU.sparse.size "
+    b"GNU.sparse.map".split()
+)
+"""The PAX records that are looked at, besides xattrs; the others are not even remembered."""
 _NO_XATTRS: Mapping[str, bytes] = {}
 
 MemberKind: TypeAlias = Kind | Literal["hardlink"]
@@ -102,10 +109,12 @@ class TarReader:
             head = tar.parse_header(raw)
             kind = head.kind
             if kind in (b"x", b"X"):
-                own.update(tar.parse_records(self._extension(head)))
+                own.update(_meant(tar.parse_records(self._extension(head))))
+                if _bytes(own) > EXTENSION_LIMIT_BYTES:
+                    raise FormatError("the PAX records of one member are too large", code="bad-tar")
             elif kind == b"g":
-                self._globals.update(tar.parse_records(self._extension(head)))
-                if sum(len(key) + len(value) for key, value in self._globals.items()) > EXTENSION_LIMIT_BYTES:
+                self._globals.update(_meant(tar.parse_records(self._extension(head))))
+                if _bytes(self._globals) > _GLOBALS_LIMIT_BYTES:
                     raise FormatError("the global PAX records are too large", code="bad-tar")
             elif kind == b"L":
                 long_name = self._extension(head).split(b"\0", 1)[0]
@@ -358,6 +367,14 @@ def _xattrs(records: Mapping[bytes, bytes]) -> tuple[Mapping[str, bytes], tuple[
             else:
                 dropped.append(name)
     return kept or _NO_XATTRS, tuple(dropped)
+
+
+def _meant(records: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    return {key: value for key, value in records.items() if key in _MEANT or key.startswith(_XATTR)}
+
+
+def _bytes(records: Mapping[bytes, bytes]) -> int:
+    return sum(len(key) + len(value) for key, value in records.items())
 
 
 def _size(size: int) -> int:
