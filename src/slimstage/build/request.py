@@ -76,7 +76,7 @@ class BuildRequest:
     extra_hosts: tuple[tuple[str, str], ...] = ()
     limits: Limits = field(default_factory=Limits)
     entitlements: frozenset[str] = frozenset()
-    """`--allow`: network.host, security.insecure."""
+    """`--allow`: network.host, security.insecure, device (all) and device=NAME."""
     uses_host_certs: bool = False
     is_reproducible: bool = False
     source_date_epoch_s: int | None = None

@@ -54,6 +54,9 @@ _BUNDLES = (
 DEFAULT_HOSTNAME = "buildkitsandbox"
 """BuildKit's: programs that look at it behave as they do there."""
 
+_REQUIRED = ",required"
+"""Behind the name of a device that a step cannot do without."""
+
 _LARGEST_SECRET = 500 * 1024
 """Bytes; BuildKit's limit."""
 
@@ -119,8 +122,27 @@ def sandbox_spec(step: RunStep, inputs: RunInputs, request: BuildRequest, upper:
         extra_hosts=request.extra_hosts,
         limits=_limits(request.limits, has_secrets=bool(inputs.secrets)),
         is_privileged=step.security == "insecure",
-        devices=step.devices,
+        devices=_devices(step.devices),
     )
+
+
+def _devices(wanted: Sequence[str]) -> tuple[str, ...]:
+    """The devices below /dev that are there; one that is not is an error when it is required, else left out.
+
+    A name that is no path is one of CDI, of which there are none here.
+    """
+    found = []
+    for text in wanted:
+        name = text.removesuffix(_REQUIRED)
+        if name.startswith("/dev/") and os.path.exists(name):
+            found.append(name)
+        elif name != text:
+            raise PlanError(
+                f'device "{name}": not found',
+                code="device-missing",
+                hint=None if name.startswith("/") else "a device is named by its path below /dev; CDI is not offered",
+            )
+    return tuple(found)
 
 
 def _limits(limits: Limits, *, has_secrets: bool) -> Limits:

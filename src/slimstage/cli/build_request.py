@@ -26,7 +26,7 @@ from slimstage.sandbox.spec import Limits
 Value = TypeVar("Value")
 
 EPOCH = "SOURCE_DATE_EPOCH"
-ENTITLEMENTS = ("network.host", "security.insecure")
+ENTITLEMENTS = ("network.host", "security.insecure", "device")
 _LARGEST_EPOCH_S = 253402300799
 """The end of the year 9999: RFC 3339 has no later times."""
 
@@ -105,7 +105,7 @@ def make_request(
         extra_hosts=merged.each("add-host", parse_add_host),
         limits=_limits(merged),
         entitlements=frozenset(
-            merged.each("allow", lambda text: one_of(text, ENTITLEMENTS, "--allow")),
+            merged.each("allow", _entitlement),
         ),
         uses_host_certs=merged.switch("host-certs"),
         is_reproducible=merged.switch("reproducible"),
@@ -214,6 +214,13 @@ def _secrets(merged: Merged, environment: Mapping[str, str]) -> dict[str, Secret
             raise UsageError(f'--secret: "{source.id}" is given twice')
         found[source.id] = source
     return found
+
+
+def _entitlement(text: str) -> str:
+    kind, equals, name = text.partition("=")
+    if kind == "device" and equals and not name:
+        raise UsageError("--allow: the device has no name", hint="write --allow device=NAME, or --allow device for all")
+    return text if kind == "device" and equals else one_of(text, ENTITLEMENTS, "--allow")
 
 
 def _network(text: str) -> Literal["default", "none", "host"]:

@@ -23,7 +23,7 @@ class PlanRequest:
     build_args: `--build-arg`; a value None is the same as not given.
     contexts: `--build-context` NAME → value; NAME may end in `::os/arch`.
     network: what RUN gets that does not say; naming it on the command line allows it.
-    entitlements: `network.host`, `security.insecure`.
+    entitlements: `network.host`, `security.insecure`, `device` (all of them) and `device=NAME`.
     """
 
     build_platform: Platform

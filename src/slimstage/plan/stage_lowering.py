@@ -50,8 +50,6 @@ from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import Expander, Scope, proxies
 from slimstage.values import dataclass, field
 
-_ENTITLEMENTS = {"host": "network.host", "insecure": "security.insecure"}
-
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -173,17 +171,16 @@ class StageReader:
         if wanted in (None, "", "default"):
             return default
         if wanted == "host" and default != "host":
-            self._require("host", "--network=host", instruction.span)
+            self._require("--network=host", instruction.span, "network.host")
         return wanted
 
     def _security(self, instruction: Run) -> Any:
         if instruction.security == "insecure":
-            self._require("insecure", "--security=insecure", instruction.span)
+            self._require("--security=insecure", instruction.span, "security.insecure")
         return instruction.security or "sandbox"
 
-    def _require(self, what: str, flag: str, span: Span) -> None:
-        needed = _ENTITLEMENTS[what]
-        if needed not in self._around.request.entitlements:
+    def _require(self, flag: str, span: Span, needed: str, *, or_all: str = "") -> None:
+        if not {needed, or_all} & self._around.request.entitlements:
             raise PlanError(
                 f"RUN {flag} is not allowed in this build",
                 code="entitlement",
@@ -197,6 +194,7 @@ class StageReader:
             device = parse_device(self._expand(text, span))
         except ValueError as error:
             raise PlanError(str(error), code="bad-device", span=span) from error
+        self._require(f"--device={device.name}", span, f"device={device.name}", or_all="device")
         return f"{device.name},required" if device.is_required else device.name
 
     def _workdir(self, instruction: Workdir) -> None:

@@ -140,6 +140,14 @@ def test_host_certs_are_mounted_and_named_unless_the_image_names_others(
     assert not key_values(STEP, BuildRequest(".", uses_host_certs=True))
 
 
+def test_devices_that_are_there_are_shown_and_only_a_required_one_has_to_be() -> None:
+    wanted = ("/dev/null", "/dev/nothing", "vendor.com/gpu=all", "/dev/zero,required")
+    assert spec(replace(STEP, devices=wanted)).devices == ("/dev/null", "/dev/zero")
+    for missing in ("/dev/nothing", "vendor.com/gpu=all", "/etc/passwd"):
+        with pytest.raises(PlanError, match=f'device "{missing}": not found'):
+            spec(replace(STEP, devices=(f"{missing},required",)))
+
+
 def test_the_steps_own_network_wins_over_the_requests() -> None:
     assert spec(request=BuildRequest(".", network="none")).network == "none"
     assert spec(replace(STEP, network="host"), request=BuildRequest(".", network="none")).network == "host"

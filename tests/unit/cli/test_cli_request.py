@@ -113,6 +113,10 @@ def test_limits_hosts_and_the_rest() -> None:
     assert (made.target, made.dockerfile) == ("serve", "-")
 
 
+def test_devices_are_allowed_all_or_by_name() -> None:
+    assert request("", {}, allow=("device", "device=/dev/kvm")).entitlements == {"device", "device=/dev/kvm"}
+
+
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
@@ -121,6 +125,7 @@ def test_limits_hosts_and_the_rest() -> None:
         ({"tag": ("UPPER:case",)}, "--tag"),
         ({"tag": ("a@sha256:" + "0" * 64,)}, "has a digest"),
         ({"allow": ("network.hosts",)}, "--allow"),
+        ({"allow": ("device=",)}, "device has no name"),
         ({"sandbox": "docker"}, "--sandbox"),
         ({"network": "bridge"}, "--network"),
         ({"jobs": "0"}, "--jobs"),

@@ -205,7 +205,13 @@ def test_what_reaches_out_of_the_sandbox_has_to_be_allowed(flag: str, needed: st
 
 
 def test_devices_are_named() -> None:
-    assert ran("RUN --device=vendor.com/gpu=0 --device=name=x.y/z=1,required x").devices == (
-        "vendor.com/gpu=0",
-        "x.y/z=1,required",
-    )
+    line = "RUN --device=vendor.com/gpu=0 --device=name=x.y/z=1,required x"
+    wanted = ("vendor.com/gpu=0", "x.y/z=1,required")
+    assert ran(line, entitlements=frozenset(("device",))).devices == wanted
+    assert ran(line, entitlements=frozenset(("device=vendor.com/gpu=0", "device=x.y/z=1"))).devices == wanted
+
+
+def test_a_device_of_the_host_has_to_be_allowed_by_its_name_or_with_all() -> None:
+    for entitlements in ((), ("device=/dev/kvm",), ("security.insecure", "network.host")):
+        error = refused("FROM busybox\nRUN --device=/dev/sda x\n", entitlements=frozenset(entitlements))
+        assert (error.code, error.hint) == ("entitlement", "build with --allow device=/dev/sda")
