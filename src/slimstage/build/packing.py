@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from slimstage.oci.descriptor import Descriptor
+from slimstage.store.files import guarded
 from slimstage.store.packed import PackedLayer, Packing
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
@@ -89,6 +90,10 @@ class Packer:
         return packed.diff_id(layer, packing.clamp_s, version=packing.version, extra=packing.extra)
 
     def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
+        with guarded("pack a layer"):
+            return self._packed(layer, format, wants_blob)
+
+    def _packed(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
         from slimstage.tree.blocks import pack_layer  # only when a layer is packed
 
         path, times = self._store.snapshots.path(layer), format.times

@@ -32,7 +32,7 @@ from slimstage.diagnostics import Span
 from slimstage.errors import Interrupted, SlimstageError
 from slimstage.events import CacheHit, Listener, StepCancelled, StepFailedEvent, StepFinished, StepStarted
 from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId
-from slimstage.store.files import wait_lock_cancellable
+from slimstage.store.files import store_error, wait_lock_cancellable
 from slimstage.store.records import Record
 from slimstage.store.store import Store
 from slimstage.values import dataclass
@@ -81,11 +81,15 @@ class Worker:
         except Interrupted:
             self._emit(StepCancelled(self._clock(), step.id, shown.stage))
             raise
-        except SlimstageError as error:
+        except (SlimstageError, OSError) as cause:
+            # What the disk refuses where nobody expected it (a read of a layer, a lock) is a fault of the store.
+            error = store_error(f'"{step.title}"', cause) if isinstance(cause, OSError) else cause
             if (span := self._spans.get(step.id)) is not None:
                 error.at(span)
             self._emit(StepFailedEvent(self._clock(), step.id, shown.stage, error.message))
-            raise
+            if error is cause:
+                raise
+            raise error from cause
 
     def at_once(self, task: StepTask) -> StepOutcome | None:
         """The outcome of a base that is unpacked here already; None for all that takes a while."""

@@ -26,6 +26,7 @@ _HOST_ERRORS = {
     errno.EMFILE: ("too-many-files", "raise the limit of open files: ulimit -n"),
     errno.ENFILE: ("too-many-files", None),
     errno.ENOMEM: ("out-of-memory", None),
+    errno.EIO: ("io-error", None),
 }
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slimstage.errors import StoreError
-from slimstage.store.files import guarded, wait_lock
+from slimstage.store.files import guarded, store_error, wait_lock
 from slimstage.store.space import DISK_FULL, HINT, keep_reserve
 
 if TYPE_CHECKING:
@@ -178,11 +178,16 @@ class Database:
             raise _store_error(cause, self._path) from cause
 
 
-def _store_error(cause: Exception, path: str) -> StoreError:
-    name = getattr(cause, "sqlite_errorname", "")
-    text = str(cause)
-    if name.startswith("SQLITE_FULL"):
-        return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+def _refusal(path: str) -> OSError | None:
+    """Why one of the database's files cannot be opened, which SQLite does not tell."""
+    for name in (path, path + "-wal", path + "-shm"):
+        try:
+            os.close(os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        except OSError as cause:
+            return cause
+    return None
+
+
 def _is_full(path: str) -> bool:
     try:
         facts = os.statvfs(os.path.dirname(path))
@@ -196,6 +201,13 @@ def _is_full(path: str) -> bool:
         return StoreError(f'open "{path}": {text}', code="not-permitted", hint=hint)
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return StoreError(f'"{path}" is damaged: {text}', code="store-damaged", hint='try "slimstage doctor --repair"')
+def _store_error(cause: Exception, path: str) -> StoreError:
+    name = getattr(cause, "sqlite_errorname", "")
+    text = str(cause)
+    if name.startswith("SQLITE_FULL"):
+        return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+    if name.startswith("SQLITE_CANTOPEN") and (reason := _refusal(path)) is not None:
+        return store_error("open the store's database", reason)
     if name.startswith("SQLITE_BUSY"):
         return StoreError(f'"{path}" was locked by another process for {_BUSY_S:.0f} s', code="store-busy")
     return StoreError(f'use "{path}": {text}', code="store-database")

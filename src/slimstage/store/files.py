@@ -224,7 +224,13 @@ def remove_tree(path: str, *, on_error: Callable[[str, OSError], None] | None = 
     raises OSError (EBUSY) and what is mounted there stays. Directories without permission bits are opened up first.
     A path that is not there is fine. on_error: told instead of raising.
     """
-    parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        parent = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as cause:
+        if on_error is None:
+            raise
+        on_error(os.path.basename(path), cause)
+        return 0
     try:
         return _Remover(os.fstat(parent).st_dev, on_error).remove(parent, os.path.basename(path))
     finally:

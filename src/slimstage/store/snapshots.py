@@ -125,9 +125,8 @@ class Snapshots:
         return draft.id
 
     def discard(self, draft: Draft) -> None:
-        """Removes a draft with all it holds. Idempotent."""
-        with guarded("discard a layer"):
-            remove_tree(os.path.dirname(draft.path))
+        """Removes a draft with all it holds. Idempotent; what cannot be removed goes with the session, at the latest."""
+        remove_tree(os.path.dirname(draft.path), on_error=lambda name, cause: None)
 
     def path(self, layer: LayerId) -> str:
         """The absolute path of a frozen layer's directory. Raises StoreError when it is gone."""
