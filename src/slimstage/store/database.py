@@ -127,12 +127,12 @@ class Database:
             with guarded("make the store's database"), wait_lock(self._lock_path):
                 # SQLite makes its file by the umask; made here first, it is for the owner only.
                 os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+                keep_reserve(os.path.dirname(self._path))
         connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             if self._version(connection) != len(_MIGRATIONS):
-                keep_reserve(os.path.dirname(self._path))
                 self._migrate(connection)
         except BaseException:
             connection.close()
@@ -196,11 +196,6 @@ def _is_full(path: str) -> bool:
     return facts.f_bavail * facts.f_frsize < _ROOM_BYTES or (facts.f_files > 0 and facts.f_favail == 0)
 
 
-    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        hint = "choose another place with --root or SLIMSTAGE_ROOT"
-        return StoreError(f'open "{path}": {text}', code="not-permitted", hint=hint)
-    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return StoreError(f'"{path}" is damaged: {text}', code="store-damaged", hint='try "slimstage doctor --repair"')
 def _store_error(cause: Exception, path: str) -> StoreError:
     name = getattr(cause, "sqlite_errorname", "")
     text = str(cause)
@@ -208,11 +203,16 @@ def _store_error(cause: Exception, path: str) -> StoreError:
         return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
     if name.startswith("SQLITE_CANTOPEN") and (reason := _refusal(path)) is not None:
         return store_error("open the store's database", reason)
-    if name.startswith("SQLITE_BUSY"):
-        return StoreError(f'"{path}" was locked by another process for {_BUSY_S:.0f} s', code="store-busy")
-    return StoreError(f'use "{path}": {text}', code="store-database")
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        hint = "choose another place with --root or SLIMSTAGE_ROOT"
+        return StoreError(f'open "{path}": {text}', code="not-permitted", hint=hint)
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return StoreError(f'"{path}" is damaged: {text}', code="store-damaged", hint='try "slimstage doctor --repair"')
     if name.startswith("SQLITE_IOERR"):
         # SQLite tells a full disk as one only when it writes to the file itself, not to those beside it.
         if _is_full(path):
             return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
         return StoreError(f'use "{path}": the disk failed', code="io-error")
+    if name.startswith("SQLITE_BUSY"):
+        return StoreError(f'"{path}" was locked by another process for {_BUSY_S:.0f} s', code="store-busy")
+    return StoreError(f'use "{path}": {text}', code="store-database")
