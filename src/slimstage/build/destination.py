@@ -16,8 +16,8 @@ from typing import Self
 
 from slimstage.build.owners import Owner
 from slimstage.errors import ContextError, StoreError
-from slimstage.tree.entry import Entry, Kind
 from slimstage.store.space import DISK_FULL, FULL, HINT
+from slimstage.tree.entry import Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
