@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "context": {*SINGLE, "dockerfile", "oci", "tree"},
     "store": {*SINGLE, "oci", "tree"},
     "registry": {*SINGLE, "oci", "store"},
+    "analyze": {*SINGLE, "oci", "tree", "store"},
     "container": {*SINGLE, "oci", "tree", "store", "sandbox"},
     "bases": {*SINGLE, "oci", "tree", "store", "registry", "sandbox"},
     "cache": {*SINGLE, "plan", "oci", "store", "registry"},
