@@ -9,6 +9,8 @@ import socket
 import threading
 
 _BLOCK_BYTES = 1 << 16
+_MOST_AT_ONCE = 64
+"""Connections that are carried at once; a step that opens more waits, and does not use up our threads and descriptors."""
 
 
 class Relay:
@@ -18,11 +20,13 @@ class Relay:
         self._listener, self._path = socket.socket(fileno=listener), path
         self._lock = threading.Lock()
         self._open: set[socket.socket] | None = set()
+        self._free = threading.BoundedSemaphore(_MOST_AT_ONCE)
         self._thread = threading.Thread(target=self._accept, name="slimstage-relay", daemon=True)
         self._thread.start()
 
     def _accept(self) -> None:
         while True:
+            self._free.acquire()
             try:
                 inside, _ = self._listener.accept()
             except OSError:
@@ -33,6 +37,7 @@ class Relay:
             except OSError:
                 inside.close()
                 outside.close()
+                self._free.release()
                 continue
             with self._lock:
                 if self._open is None:
@@ -52,6 +57,7 @@ class Relay:
                 self._open -= {inside, outside}
         inside.close()
         outside.close()
+        self._free.release()
 
     def close(self) -> None:
         """Ends all connections. Idempotent."""
