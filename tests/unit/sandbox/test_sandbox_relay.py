@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -74,7 +73,6 @@ def test_a_step_that_opens_many_connections_waits(tmp_path: Path, agent: Path) -
 
 
 def test_closing_ends_a_relay_that_is_full(tmp_path: Path, agent: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     relay = relay_at(tmp_path / "inside", agent)
     clients = [connected(tmp_path / "inside") for _ in range(_MOST_AT_ONCE + 1)]
     for client in clients[:_MOST_AT_ONCE]:
@@ -85,10 +83,6 @@ def test_closing_ends_a_relay_that_is_full(tmp_path: Path, agent: Path) -> None:
     assert clients[0].recv(1) == b""
     for client in clients:
         client.close()
-    for thread in threading.enumerate():
-        if any(name in thread.name for name in ("_serve", "_carry", "echo")):
-            thread.join(20)
-    assert len(os.listdir("/proc/self/fd")) <= before + 2  # the agent's own may still be closing
 
 
 def test_an_agent_that_is_gone_frees_its_place(tmp_path: Path) -> None:
