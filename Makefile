@@ -2,6 +2,7 @@
 # make demo    the example: naive and multi-stage image side by side, a prediction from the slim one
 # make check   ruff and mypy only
 # make bench   slimstage beside BuildKit and buildah
+# make fuzz    TARGET=tar MINUTES=60: fuzz one reader of others' files (docs/fuzzing.md); fuzz-corpus chooses what is committed
 # make bench-scale   how cost grows with files, stages, steps, sizes and jobs, with the plots of docs/scaling.md
 #
 # Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
@@ -15,7 +16,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test test-fast demo bench bench-scale docs requirements clean
+.PHONY: help setup check test test-fast demo bench bench-scale fuzz fuzz-corpus docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,8 +28,8 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml scripts/setup.sh
 	@touch $@
 
 check: setup
-	$(VENV)/bin/ruff check src tests scripts bench
-	$(VENV)/bin/ruff format --check src tests scripts bench
+	$(VENV)/bin/ruff check src tests scripts bench fuzz
+	$(VENV)/bin/ruff format --check src tests scripts bench fuzz
 	$(VENV)/bin/mypy
 
 test: check
@@ -49,16 +50,24 @@ bench-scale: setup
 	@$(PY) bench/scale.py
 	@$(PY) bench/scale.py --plot
 
+# The fuzzer has wheels for few platforms, so it is not among what `setup` installs.
+fuzz: setup
+	$(VENV)/bin/pip install -q -q --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@$(PY) -m fuzz.run $(TARGET) --minutes $(or $(MINUTES),60)
+
+fuzz-corpus: setup
+	@$(PY) -m fuzz.minimise $(TARGET)
+
 docs: setup
 	$(PY) scripts/make_cli_docs.py
 
 # Hashes of every wheel, and no address of an index.
 requirements: setup
 	$(VENV)/bin/pip install -q pip-tools
-	cd requirements && for f in dev runtime bench; do \
-	  case $$f in dev) in="dev.in ../pyproject.toml";; runtime) in=../pyproject.toml;; bench) in=bench.in;; esac; \
+	cd requirements && for f in dev runtime bench fuzz; do \
+	  case $$f in dev) in="dev.in ../pyproject.toml";; runtime) in=../pyproject.toml;; *) in=$$f.in;; esac; \
 	  ../$(VENV)/bin/pip-compile -q --generate-hashes --no-header --no-annotate --strip-extras --allow-unsafe --upgrade \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench .test-store
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench .fuzz .test-store
