@@ -245,7 +245,7 @@ def test_explain_names_what_changed(project: Project) -> None:
     assert "file lib/new.txt is new" in whys()["lib-copy"]
     assert set(whys("--no-cache").values()) == {"--no-cache asks for it"}
     shown = project.build("--explain", "--no-cache-filter", "app", "--progress=plain").err
-    assert "because --no-cache asks for it" in shown
+    assert "because --no-cache-filter asks for it" in shown
 
 
 def test_explain_names_a_changed_base(project: Project, tmp_path: Path) -> None:

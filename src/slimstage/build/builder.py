@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 from slimstage.build.executor import StepOutcome, ThreadExecutor
@@ -27,8 +28,10 @@ from slimstage.build.running import RunSteps
 from slimstage.build.sandboxes import SandboxOnce
 from slimstage.build.scheduler import Progress, Scheduler
 from slimstage.build.worker import Numbering, Worker
+from slimstage.cache.lasttime import LastTime
 from slimstage.cache.local import LocalCache
 from slimstage.digest import digest_json
+from slimstage.errors import StoreError
 from slimstage.events import BuildFinished, BuildStarted, CacheHit, Event, Listener, Warned, ignore
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, WorkdirStep
 from slimstage.store.records import Record
@@ -78,6 +81,7 @@ class _Engine:
         graph = prepared.graph
         self._jobs = request.jobs or max(FEWEST_JOBS, os.cpu_count() or 1)
         self._numbering = _number(graph)
+        self._place = digest_json(prepared.name)  # not the name: it may be a URL with credentials
         self._cache = LocalCache(store)
         self._packer = Packer(store, threads=os.cpu_count() or 1)
         cleanup.callback(self._packer.close)
@@ -107,8 +111,8 @@ class _Engine:
             self._cache,
             executor,
             extra=self._extra,
-            is_forced=self._is_forced,
-            place=self._place,
+            forced_by=self._forced_by,
+            last_key=lambda step: self._last_time.key(step),
             digests=files.context_digests,
             on_cached=self._on_cached,
             on_done=self._on_done,
@@ -126,7 +130,10 @@ class _Engine:
             with self._store.session.steady():
                 self.scheduler.probe()
             wanted = [stage.last for stage in graph.stages if request.keeps_all_stages and stage.last]
-            progress = self.scheduler.run([*wanted, *([target.last] if target.last else [])], self._cancel)
+            try:
+                progress = self.scheduler.run([*wanted, *([target.last] if target.last else [])], self._cancel)
+            finally:
+                self._remember()
             image, outputs = self._outputs(progress)
         except BaseException:
             self._emit(BuildFinished(self._clock(), None, 0, ok=False))
@@ -185,15 +192,23 @@ class _Engine:
     def _extra(self, step: AnyStep) -> Mapping[str, Any]:
         return key_values(step, self._request) if isinstance(step, RunStep) else {}
 
-    def _is_forced(self, step: AnyStep) -> bool:
+    def _forced_by(self, step: AnyStep) -> str:
         if isinstance(step, BaseStep | WorkdirStep):
-            return False
-        name = self._numbering[step.id].stage
-        return self._request.no_cache or name in self._request.no_cache_filter
+            return ""
+        if self._request.no_cache:
+            return "--no-cache"
+        return "--no-cache-filter" if self._numbering[step.id].stage in self._request.no_cache_filter else ""
 
-    def _place(self, step: AnyStep) -> str:
-        shown = self._numbering[step.id]
-        return digest_json([self.prepared.name, shown.stage, shown.number, type(step).__name__])
+    @cached_property
+    def _last_time(self) -> LastTime:
+        return LastTime(self._store.places.get(self._place), self.prepared.graph)
+
+    def _remember(self) -> None:
+        """For the next `--explain`; what is as it was is not written again, what cannot be written is forgotten."""
+        text = self._last_time.noted(self.scheduler.record_keys())
+        if text is not None:
+            with suppress(StoreError):
+                self._store.places.put(self._place, text)
 
     def _on_cached(self, step: AnyStep, record: Record | None) -> None:
         shown = self._numbering[step.id]

@@ -23,22 +23,27 @@ class StepTask:
     """A step whose inputs are done.
 
     parent: the stack it stands on. sources: the stacks of the other steps it reads from. keys: the content keys of all
-    its inputs. place: names the step's place in its Dockerfile over several builds. is_forced: the cache is not asked.
-    ran_above: the title of the parent step when that ran in this build.
+    its inputs. last_key: of the record that the step had the last time (`Before.key`). forced_by: the option for which
+    the cache is not asked, or "". above: the title of the parent step, "" when that is a base; has_above_run: in this
+    build.
     """
 
     step: AnyStep
     parent: Stack
     sources: tuple[tuple[StepId, Stack], ...]
     keys: tuple[tuple[StepId, str], ...]
-    place: str
-    is_forced: bool = False
-    ran_above: str | None = None
+    last_key: str | None = None
+    forced_by: str = ""
+    above: str = ""
+    has_above_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """A step that is done. `layers`: its own, to put on the parent's stack. `why`: why it ran; empty when cached."""
+    """A step that is done. `layers`: its own, to put on the parent's stack. `why`: why it ran; empty when cached.
+
+    key: of its record, "" for a base.
+    """
 
     step: StepId
     status: Literal["run", "cached"]
@@ -48,6 +53,7 @@ class StepOutcome:
     duration_s: float = 0.0
     created_s: float = 0.0
     why: str = ""
+    key: str = ""
 
 
 class Executor(Protocol):

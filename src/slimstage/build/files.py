@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from slimstage.build.memory import StoreMemory
 from slimstage.build.request import BuildRequest
+from slimstage.cache.explain import facts
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection, select
@@ -22,6 +23,7 @@ from slimstage.diagnostics import Span
 from slimstage.digest import Digest, digest_json
 from slimstage.errors import SlimstageError
 from slimstage.events import Listener, TransferProgress
+from slimstage.dockerfile.gitref import without_credentials
 from slimstage.plan.graph import (
     AnyStep,
     BindMount,
@@ -46,22 +48,56 @@ _MOST_EXPLAINED = 2000
 """Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A selection that was digested: name, its digest, its entries with the digests of their contents.
+
+    entries: None when they are too many. root: put before their paths. keeps_owners: their owners count.
+    """
+
+    name: str
+    digest: Digest
+    entries: list[tuple[Entry, str]] | None = None
+    root: str = ""
+    keeps_owners: bool = False
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        if self.entries is None:
+            yield self.name, self.digest
+            return
+        for entry, content in self.entries:
+            owner = f"{entry.uid}:{entry.gid}" if self.keeps_owners else ""
+            device = f"{entry.rdev[0]}:{entry.rdev[1]}" if entry.rdev != (0, 0) else ""
+            xattrs = digest_json(sorted((name, value.hex()) for name, value in entry.xattrs.items()))[7:]
+            mode = 0 if entry.kind == "symlink" else entry.mode
+            what = digest_json(os.fsencode(entry.target).hex()) if entry.target else content or device
+            name = f"{_KINDS.get(entry.kind, 'special file')} {self.root}{entry.path or '.'}"
+            yield name, facts(mode, owner, what, xattrs if entry.xattrs else "")
+
+
+_KINDS = {"file": "file", "dir": "directory", "symlink": "symlink"}
+
+
 @dataclass(slots=True)
 class Reading:
     """What a step reads, opened and digested; leaving the `with` closes it.
 
-    digests: in the order that the content key wants. explained: (name, value) for `--explain`. binds, seeds: see
+    digests: in the order that the content key wants. seen: what was digested, for `--explain`. binds, seeds: see
     `RunInputs`; seeds fill a new cache mount, by its target.
     """
 
     digests: tuple[Digest, ...]
-    explained: tuple[tuple[str, str], ...] = ()
+    seen: list[Seen] = field(default_factory=list)
     selection: Selection = ()
     tree: SourceTree | None = None
     fetched: tuple[Fetched, ...] = ()
     binds: tuple[tuple[tuple[str, ...], str], ...] = ()
     seeds: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
+
+    def explained(self) -> tuple[tuple[str, str], ...]:
+        """(name, value) of each file that was read, as far as they are few enough to be remembered one by one."""
+        return tuple(pair for each in self.seen for pair in each.pairs())
 
     def __enter__(self) -> Self:
         return self
@@ -122,9 +158,7 @@ class FileSteps:
             )
             reading.selection = self._normal(selection)
             keeps_owners = step.from_is_stage and step.chown is None
-            digest = selection_digest(reading.selection, reading.tree, self._memory, keeps_owners=keeps_owners)
-            reading.digests += (digest,)
-            reading.explained += self._explained(reading.selection, digest)
+            self._digest(reading, reading.selection, reading.tree, "files", keeps_owners=keeps_owners)
         if step.urls or step.gits:
             import shutil  # only when something is fetched
 
@@ -144,10 +178,23 @@ class FileSteps:
             revalidation=StoreDownloads(self._store),
             progress=lambda what, done, total: self._emit(TransferProgress(self._clock(), step.id, what, done, total)),
         )
-        for number, each in enumerate(reading.fetched):
+        names = [*(url.url for url in step.urls), *(git.remote for git in step.gits)]
+        for name, each in zip(names, reading.fetched, strict=True):
             digest = selection_digest(each.selection, each.tree, self._memory)
             reading.digests += (digest,)
-            reading.explained += ((f"source {number + 1}", digest),)
+            reading.seen.append(Seen(f"what is at {without_credentials(name)}", digest))
+
+    def _digest(
+        self, reading: Reading, selection: Selection, tree: SourceTree, name: str, *, keeps_owners: bool
+    ) -> Digest:
+        """Digests a selection, and notes what of it a person can be told later."""
+        are_few = sum(len(picked.below) or 1 for picked in selection) <= _MOST_EXPLAINED
+        entries: list[tuple[Entry, str]] | None = [] if are_few else None
+        digest = selection_digest(selection, tree, self._memory, keeps_owners=keeps_owners, seen=entries)
+        root = "" if isinstance(tree, LocalContext) else "/"
+        reading.digests += (digest,)
+        reading.seen.append(Seen(name, digest, entries, root, keeps_owners))
+        return digest
 
     def read_binds(self, step: RunStep, stacks: Mapping[StepId, tuple[str, ...]]) -> Reading:
         """What the bind mounts of a RUN show, and what seeds its cache mounts."""
@@ -174,9 +221,8 @@ class FileSteps:
         tree, where = self._tree(mount.source, stacks, reading.cleanup)
         selection = self._normal(select(tree, [mount.path], where=where))
         from_stage = not isinstance(mount.source, FromContext)
-        digest = selection_digest(selection, tree, self._memory, keeps_owners=from_stage)
-        reading.digests += (digest,)
-        reading.explained += ((f"files at mount {mount.target}", digest),)
+        name = f"files at mount {mount.target}"
+        digest = self._digest(reading, selection, tree, name, keeps_owners=from_stage)
         if isinstance(mount.source, FromContext):
             from slimstage.build.binds import BindStore  # only for such a mount
 
@@ -204,21 +250,6 @@ class FileSteps:
                 below=tuple((path, _as_recorded(entry)) for path, entry in picked.below),
             )
             for picked in selection
-        )
-
-    def _explained(self, selection: Selection, digest: Digest) -> tuple[tuple[str, str], ...]:
-        """Each file of a context by name, so that `--explain` can say which one changed."""
-        files = [
-            entry
-            for picked in selection
-            for entry in ([picked.entry] if not picked.is_dir else [each for _, each in picked.below])
-            if isinstance(entry, ContextEntry) and entry.kind == "file"
-        ]
-        if not files or len(files) > _MOST_EXPLAINED:
-            return (("files", digest),)
-        return tuple(
-            (f"file {entry.path}", digest_json([self._memory.recall(entry.file_identity), entry.mode]))
-            for entry in files
         )
 
     # Writing --------------------------------------------------------------------------------------------------

@@ -168,6 +168,10 @@ def key_values(step: RunStep, request: BuildRequest) -> dict[str, object]:
         values["hostname"] = hostname
     if step.network == "default" and request.network != "default":
         values["--network"] = request.network
+    if request.limits.shm_bytes != Limits().shm_bytes:
+        values["--shm-size"] = request.limits.shm_bytes
+    if request.limits.ulimits:
+        values["--ulimit"] = [list(each) for each in sorted(request.limits.ulimits)]
     return values
 
 

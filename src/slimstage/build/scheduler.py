@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from slimstage.build.executor import Executor, StepOutcome, StepTask
-from slimstage.cache.keys import EMPTY_TREE, base_key, content_key, definition_key, is_volatile, reads_files
+from slimstage.cache.keys import (
+    EMPTY_TREE,
+    base_key,
+    content_key,
+    definition_key,
+    is_volatile,
+    reads_files,
+    tree_key,
+)
 from slimstage.cache.local import Cache
 from slimstage.errors import Interrupted
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, inputs_of
@@ -65,8 +73,8 @@ class Scheduler:
     """Brings one graph's steps to be done.
 
     extra: what the request adds to the keys of RUN steps. digests: the digests of what a volatile step reads, asked
-    before anything runs. is_forced: steps for which the cache is not asked. at_once: what a task comes to when nothing
-    has to be done for it, so that no thread is needed.
+    before anything runs. forced_by: the option for which the cache is not asked, "" for other steps. last_key: see
+    `StepTask`. at_once: what a task comes to when nothing has to be done for it, so that no thread is needed.
     """
 
     def __init__(
@@ -76,15 +84,15 @@ class Scheduler:
         executor: Executor,
         *,
         extra: Callable[[AnyStep], Mapping[str, Any]],
-        is_forced: Callable[[AnyStep], bool],
-        place: Callable[[AnyStep], str],
+        forced_by: Callable[[AnyStep], str],
+        last_key: Callable[[StepId], str | None],
         digests: Callable[[AnyStep], Sequence[Any]],
         on_cached: Callable[[AnyStep, Record | None], None],
         on_done: Callable[[AnyStep, StepOutcome], None],
         at_once: Callable[[StepTask], StepOutcome | None] = lambda _: None,
     ) -> None:
         self._graph, self._cache, self._executor, self._extra = graph, cache, executor, extra
-        self._is_forced, self._place, self._digests = is_forced, place, digests
+        self._forced_by, self._last_key, self._digests = forced_by, last_key, digests
         self._on_cached, self._on_done, self._at_once = on_cached, on_done, at_once
         self.progress = Progress()
         self._hits: dict[StepId, Record] = {}
@@ -102,14 +110,17 @@ class Scheduler:
             if any(each not in keys for each in inputs):
                 continue
             record = self._look_up(step)
-            if record and not self._is_forced(step):
-                keys[step.id], self._hits[step.id] = record.content_key, record
+            if record and not self._forced_by(step):
+                keys[step.id], self._hits[step.id] = self._tree_key(step, record.content_key), record
         return {s.id: s.id in self._hits or isinstance(s, BaseStep) for s in self._graph.steps.values()}
+
+    def _tree_key(self, step: AnyStep, content: str) -> str:
+        return tree_key(step, self.progress.keys[step.parent] if step.parent else EMPTY_TREE, content)
 
     def _reads_beforehand(self, step: AnyStep) -> bool:
         """Files of the context only: what URLs and git give is asked when the step is due."""
         urls = getattr(step, "urls", ()) or getattr(step, "gits", ())
-        return is_volatile(step) and not urls and not isinstance(step, RunStep) and not self._is_forced(step)
+        return is_volatile(step) and not urls and not isinstance(step, RunStep) and not self._forced_by(step)
 
     def _look_up(self, step: AnyStep) -> Record | None:
         keys = self.progress.keys
@@ -171,6 +182,11 @@ class Scheduler:
             raise Interrupted("the build was interrupted")
         return self.progress
 
+    def record_keys(self) -> dict[StepId, str]:
+        """The keys of the records of all steps that are done or were found."""
+        found = {step: record.key for step, record in self._hits.items()}
+        return found | {step: outcome.key for step, outcome in self.progress.outcomes.items() if outcome.key}
+
     def _waits_for(self, step: StepId) -> tuple[StepId, ...]:
         parent = self._graph.steps[step].parent
         if step in self._hits:
@@ -190,24 +206,27 @@ class Scheduler:
                 continue
             self._on_cached(step, record)
             layers = (record.layer,) if record.layer else ()
-            outcome = StepOutcome(step.id, "cached", record.content_key, layers, created_s=record.created_s)
+            outcome = StepOutcome(
+                step.id, "cached", record.content_key, layers, created_s=record.created_s, key=record.key
+            )
             self._finish(step, outcome, queue)
 
     def _finish(self, step: AnyStep, outcome: StepOutcome, queue: _Queue) -> None:
         self.progress.outcomes[step.id] = outcome
-        self.progress.keys[step.id] = outcome.content_key
+        self.progress.keys[step.id] = self._tree_key(step, outcome.content_key)
         queue.done(step.id)
         self._on_done(step, outcome)
 
     def _task(self, step: AnyStep) -> StepTask:
         inputs = inputs_of(step)
-        above = self.progress.outcomes.get(step.parent) if step.parent else None
+        above = self._graph.steps[step.parent] if step.parent else None
         return StepTask(
             step=step,
             parent=self.progress.stack(self._graph, step.parent),
             sources=tuple((each, self.progress.stack(self._graph, each)) for each in inputs if each != step.parent),
             keys=tuple((each, self.progress.keys[each]) for each in inputs),
-            place=self._place(step),
-            is_forced=self._is_forced(step),
-            ran_above=self._graph.steps[above.step].title if above and above.status == "run" else None,
+            last_key=None if isinstance(step, BaseStep) else self._last_key(step.id),
+            forced_by=self._forced_by(step),
+            above=above.title if above and not isinstance(above, BaseStep) else "",
+            has_above_run=above is not None and self.progress.outcomes[above.id].status == "run",
         )

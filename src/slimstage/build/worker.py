@@ -16,7 +16,7 @@ from slimstage.bases.base import Base, BaseResolver
 from slimstage.build.executor import StepOutcome, StepTask
 from slimstage.build.files import FileSteps, Reading
 from slimstage.build.running import RunSteps
-from slimstage.cache.explain import why_it_ran
+from slimstage.cache.explain import Before, Now, why_it_ran
 from slimstage.cache.keys import (
     EMPTY_TREE,
     base_key,
@@ -125,13 +125,13 @@ class Worker:
         parent = keys[step.parent] if step.parent else EMPTY_TREE
         extra = self._extra(step)
         definition = "" if is_volatile(step) or not reads_files(step) else definition_key(step, keys, extra)
-        if definition and not task.is_forced and (record := self._cache.find(definition)):
+        if definition and not task.forced_by and (record := self._cache.find(definition)):
             return self._hit(step, record)
         with self._reading(task) as reading:
             key = content_key(step, parent, reading.digests, extra)
             with wait_lock_cancellable(self._lock_path(key), self._cancel):
                 record = self._cache.find(key)
-                if record and not task.is_forced:
+                if record and not task.forced_by:
                     if definition:
                         self._cache.keep(record, definition)
                     return self._hit(step, record)
@@ -157,14 +157,15 @@ class Worker:
     ) -> StepOutcome:
         step = task.step
         self._started(step)
-        pairs = (*explained(step, parent, extra), *reading.explained)
-        why = why_it_ran(pairs, self._cache.last(task.place), parent=task.ran_above, is_forced=task.is_forced)
+        pairs = (*explained(step, parent, extra), *reading.explained())
+        now = Now(pairs, (key, definition), task.forced_by, task.above, task.has_above_run)
+        why = why_it_ran(now, Before(task.last_key, self._cache.peek(task.last_key) if task.last_key else None))
         began = self._clock()
         draft = self._store.snapshots.draft()
         try:
             lowers = self._store.snapshots.paths(task.parent)
             if isinstance(step, RunStep):
-                self._runs.perform(step, lowers, reading, draft, is_fresh=task.is_forced)
+                self._runs.perform(step, lowers, reading, draft, is_fresh=bool(task.forced_by))
                 size = None
             elif isinstance(step, CopyStep):
                 size = self._files.copy(step, lowers, reading, draft)
@@ -177,12 +178,12 @@ class Worker:
             raise
         bytes_ = self._store.snapshots.size_bytes(layer) if size is None else size
         content = rerun_key(key, layer) if isinstance(step, RunStep) else key
-        now = time.time()
-        record = Record(key, content, layer, task.place, pairs, now)
+        created_s = time.time()
+        record = Record(key, content, layer, pairs, created_s)
         self._cache.keep(record, *([definition] if definition else []))
         took = self._clock() - began
         self._finished(step, took, bytes_, why)
-        return StepOutcome(step.id, "run", content, (layer,), bytes_, took, now, why)
+        return StepOutcome(step.id, "run", content, (layer,), bytes_, took, created_s, why, key)
 
     def _lock_path(self, key: str) -> str:
         name = hashlib.sha256(key.encode()).hexdigest()[:3]
@@ -195,7 +196,9 @@ class Worker:
         layers = (record.layer,) if record.layer else ()
         size = sum(self._store.snapshots.size_bytes(layer) for layer in layers)
         self._cached(step, size)
-        return StepOutcome(step.id, "cached", record.content_key, layers, size, created_s=record.created_s)
+        return StepOutcome(
+            step.id, "cached", record.content_key, layers, size, created_s=record.created_s, key=record.key
+        )
 
     def _cached(self, step: AnyStep, size: int) -> None:
         shown = self._numbering[step.id]

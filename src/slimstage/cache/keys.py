@@ -79,11 +79,22 @@ def content_key(step: AnyStep, parent: str, digests: Sequence[Digest], extra: Ma
     """The key by what is really read.
 
     parent: the parent's content key, EMPTY_TREE without one. A `--link` COPY does not depend on its parent.
-    digests: of the selection, or of each bind mount in order.
+    digests: of the selection, or of each bind mount in order. Of a tree below, `parent` is what `tree_key` gives.
     """
     values = _values(step, extra, by_content=True)
     above = EMPTY_TREE if isinstance(step, CopyStep) and step.is_link else parent
     return _key("content", {**values, "parent": above, "digests": list(digests)})
+
+
+def tree_key(step: AnyStep, parent: str, content: str) -> str:
+    """What stands for the whole tree after a step, for the keys of those that stand on it or read from it.
+
+    parent: what stands for the tree below. content: the content key of the step, which says it all, unless the step does
+    not depend on what is below.
+    """
+    if isinstance(step, CopyStep) and step.is_link and step.parent:
+        return _key("linked", {"parent": parent, "content": content})
+    return content
 
 
 def rerun_key(key: str, layer: str) -> str:
@@ -92,30 +103,36 @@ def rerun_key(key: str, layer: str) -> str:
 
 
 def explained(step: AnyStep, parent: str, extra: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """What went into the key, as (name, value) pairs that a person understands; files are added by whoever read them.
+    """What went into the content key, as (name, value) pairs that a person understands; what was read is added by whoever
+    read it.
 
     Values are digests where they could be long or private; comparing two lists says what changed.
     """
+    if isinstance(step, CopyStep) and step.is_link:
+        parent = EMPTY_TREE
     pairs: list[tuple[str, str]] = [("base image" if _is_base_key(parent) else "parent", parent)]
     if isinstance(step, RunStep):
         pairs.append(("command", digest_json([step.argv, step.script])))
         pairs += [(f"variable {name}", digest_json(value)) for name, value in step.env]
-        pairs += [("working directory", step.cwd), ("user", step.user), ("network", step.network)]
-        pairs += [(f"mount {_mount_name(mount)}", digest_json(_plain(mount))) for mount in step.mounts]
+        pairs += [("working directory", step.cwd), ("user", step.user)]
+        pairs += [("network", step.network), ("security", step.security), ("devices", digest_json(step.devices))]
+        pairs += [(_mount_name(mount), digest_json(_mount_values(mount, by_content=True))) for mount in step.mounts]
         pairs += [(name, digest_json(value)) for name, value in sorted(extra.items())]
     elif isinstance(step, CopyStep):
-        pairs += [("sources", " ".join(step.paths)), ("destination", step.destination)]
+        pairs.append(("destination", step.destination))
         pairs += [(f"--{flag}", str(getattr(step, flag))) for flag in ("chown", "chmod", "exclude")]
-        pairs += [(f"heredoc {each.name}", digest_json(each.content)) for each in step.inline]
-    elif isinstance(step, BaseStep):
-        pairs = [("base image", step.digest)]
-    else:
+        pairs += [("--link", str(step.is_link)), ("--parents", str(step.keeps_parents))]
+        pairs += [("unpacking", f"{step.unpack} {[url.unpack for url in step.urls]}")]
+        pairs += [("whether files come from a stage", str(step.from_is_stage))]
+        pairs += [(f"heredoc {each.name}", digest_json(_plain(each))) for each in step.inline]
+    elif not isinstance(step, BaseStep):
         pairs += [("path", step.path), ("user", step.user)]
     return tuple(pairs)
 
 
 def _mount_name(mount: object) -> str:
-    return str(getattr(mount, "target", None) or getattr(mount, "env", None) or getattr(mount, "id", ""))
+    kind = type(mount).__name__.removesuffix("Mount").lower()
+    return f"{kind} mount {getattr(mount, 'target', None) or getattr(mount, 'env', None) or getattr(mount, 'id', '')}"
 
 
 def _inputs(step: AnyStep) -> list[StepId]:

@@ -19,8 +19,8 @@ class Cache(Protocol):
         """Stores the record under its key and the others given."""
         ...
 
-    def last(self, place: str) -> Record | None:
-        """The newest record of this place in a Dockerfile, for `--explain`."""
+    def peek(self, key: str) -> Record | None:
+        """The record under a key, whether or not its layer is there, for `--explain`."""
         ...
 
 
@@ -39,5 +39,5 @@ class LocalCache:
     def keep(self, record: Record, *also_under: str) -> None:
         self._records.put(record, *also_under)
 
-    def last(self, place: str) -> Record | None:
-        return self._records.last(place)
+    def peek(self, key: str) -> Record | None:
+        return self._records.peek(key)

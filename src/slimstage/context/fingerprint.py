@@ -25,22 +25,34 @@ VERSION = b"selection-1"
 
 
 def selection_digest(
-    selection: Selection, tree: SourceTree, memory: DigestMemory, *, keeps_owners: bool = False
+    selection: Selection,
+    tree: SourceTree,
+    memory: DigestMemory,
+    *,
+    keeps_owners: bool = False,
+    seen: list[tuple[Entry, str]] | None = None,
 ) -> Digest:
     """The digest of all that a COPY would write from this selection, but its destination.
 
-    keeps_owners: the files' own ids are written (from a stage or image, without --chown).
+    keeps_owners: the files' own ids are written (from a stage or image, without --chown). seen: takes each entry with
+    the digest of its content ("" for what has none), in the order of the selection.
     Raises ContextError when a file changes while it is read, or cannot be.
     """
     state = hashlib.sha256(VERSION)
     for picked in selection:
         if not picked.is_dir:
-            _feed(state, "f", picked.name, picked.entry, _content(picked.entry, tree, memory), keeps_owners)
+            content = _content(picked.entry, tree, memory)
+            _feed(state, "f", picked.name, picked.entry, content, keeps_owners)
+            if seen is not None:
+                seen.append((picked.entry, content))
             continue
         state.update(b"D\0")
         for path, entry in picked.below:
             tag = "p" if path in picked.passing else "b"
-            _feed(state, tag, path, entry, _content(entry, tree, memory), keeps_owners)
+            content = _content(entry, tree, memory)
+            _feed(state, tag, path, entry, content, keeps_owners)
+            if seen is not None:
+                seen.append((entry, content))
     return Digest("sha256:" + state.hexdigest())
 
 
@@ -95,6 +107,8 @@ def check_unchanged(entry: Entry, fd: int, tree: SourceTree) -> None:
     """
     status = os.fstat(fd)
     same = (status.st_dev, status.st_ino) == entry.identity and status.st_size == entry.size
+    if isinstance(entry, ContextEntry):
+        same = same and status.st_ctime_ns == entry.ctime_ns  # a writer can set mtime back, and not this
     if not same or status.st_mtime_ns != entry.mtime_ns:
         raise tree.changed(entry.path) if isinstance(tree, LocalContext) else _changed(entry)
 

@@ -54,7 +54,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseStep(Step):
-    """The tree of a base image. `digest` names its content: the config digest (image ID) of what was resolved."""
+    """The tree of a base image. `digest` names it: the chain ID of its layers (of an image without any, the config's)."""
 
     reference: str
     digest: str

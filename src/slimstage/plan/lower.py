@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Dockerfile
 from slimstage.errors import PlanError, SlimstageError
+from slimstage.oci.chain import chain_ids
 from slimstage.oci.config import HistoryEntry, ImageConfig
 from slimstage.oci.descriptor import Platform
 from slimstage.plan import history
@@ -232,7 +233,7 @@ class _Lowering:
             end_line=span.line,
             title=history.title(f"FROM {source.shown}"),
             reference=source.reference,
-            digest=image.digest,
+            digest=_tree_digest(image),
             platform=str(platform),
         )
 
@@ -273,6 +274,12 @@ class _Lowering:
                     if isinstance(mount, BindMount | CacheMount) and isinstance(mount.source, FromContext):
                         names.add(mount.source.name)
         return tuple(sorted(names))
+
+
+def _tree_digest(image: ResolvedImage) -> str:
+    """Names the files and nothing else: what a step sees of an image's config is in the step's own values."""
+    chains = chain_ids(image.config.diff_ids)
+    return chains[-1] if chains else image.digest
 
 
 def _with_epoch(request: PlanRequest, shared: dict[str, str], epoch: Epoch) -> tuple[PlanRequest, dict[str, str]]:

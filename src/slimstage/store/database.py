@@ -1,4 +1,4 @@
-"""The store's SQLite file: images, records, layers, packed layers, file digests.
+"""The store's SQLite file: images, records, places, layers, packed layers, file digests.
 
 WAL, so readers and one writer of several processes do not block each other; one connection a process, opened at the
 first question and shared by its threads under a lock. The directories and blobs on disk are the truth about what is
@@ -51,6 +51,11 @@ _MIGRATIONS: tuple[str, ...] = (
         dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
         ctime_ns INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (dev, ino)
     ) WITHOUT ROWID;
+    """,
+    """
+    DROP INDEX records_step;
+    ALTER TABLE records DROP COLUMN step;
+    CREATE TABLE places (name TEXT PRIMARY KEY, steps TEXT NOT NULL, written_s REAL NOT NULL) WITHOUT ROWID;
     """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""

@@ -15,7 +15,7 @@ from slimstage.store.database import Database
 from slimstage.store.snapshots import LayerId
 from slimstage.values import dataclass
 
-_COLUMNS = "key, content_key, layer, step, explain, created_s, used_s"
+_COLUMNS = "key, content_key, layer, explain, created_s, used_s"
 _USED_STEP_S = 600.0
 """How exactly the last use is known: noting each hit would make every cached build write."""
 
@@ -32,8 +32,6 @@ class Record:
     key: str
     content_key: str
     layer: LayerId | None
-    step: str = ""
-    """A stable name of the step's place in its Dockerfile (stage, ordinal, title): finds the last time's record."""
     explain: tuple[tuple[str, str], ...] = ()
     created_s: float = 0.0
 
@@ -52,7 +50,7 @@ class Records:
         if not rows:
             return None
         now = time.time()
-        if abs(now - rows[0][6]) > _USED_STEP_S:
+        if abs(now - rows[0][5]) > _USED_STEP_S:
             with self._lock:
                 self._used[key] = now
         return _record(rows[0])
@@ -63,21 +61,18 @@ class Records:
         row = (
             record.content_key,
             record.layer,
-            record.step,
             json.dumps(record.explain, separators=(",", ":")),
             record.created_s or now,
             now,
         )
         self._database.change_many(
-            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",
             [(key, *row) for key in dict.fromkeys((record.key, *also_under))],
         )
 
-    def last(self, step: str) -> Record | None:
-        """The newest record made for this place in a Dockerfile, for `--explain`."""
-        rows = self._database.query(
-            f"SELECT {_COLUMNS} FROM records WHERE step = ? AND step != '' ORDER BY created_s DESC LIMIT 1", (step,)
-        )
+    def peek(self, key: str) -> Record | None:
+        """The record as it is; it does not count as used."""
+        rows = self._database.query(f"SELECT {_COLUMNS} FROM records WHERE key = ?", (key,))
         return _record(rows[0]) if rows else None
 
     def flush(self) -> None:
@@ -91,11 +86,11 @@ class Records:
 
 
 def _record(row: tuple[Any, ...]) -> Record | None:
-    key, content_key, layer, step, explain, created_s, _ = row
+    key, content_key, layer, explain, created_s, _ = row
     try:
         pairs = tuple((str(name), str(value)) for name, value in json.loads(explain))
     except (ValueError, TypeError):
         return None
     if not isinstance(content_key, str):
         return None
-    return Record(key, content_key, None if layer is None else LayerId(layer), step, pairs, float(created_s))
+    return Record(key, content_key, None if layer is None else LayerId(layer), pairs, float(created_s))

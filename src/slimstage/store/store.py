@@ -26,6 +26,7 @@ from slimstage.store.digests import FileDigests
 from slimstage.store.files import guarded, make_private, read_small, replace_file
 from slimstage.store.images import Images
 from slimstage.store.packed import Packed
+from slimstage.store.places import Places
 from slimstage.store.records import Records
 from slimstage.store.session import Session
 from slimstage.store.snapshots import Snapshots
@@ -46,6 +47,7 @@ class Store:
     blobs: Blobs
     snapshots: Snapshots
     records: Records
+    places: Places
     images: Images
     digests: FileDigests
     packed: Packed
@@ -61,6 +63,7 @@ class Store:
         self.blobs = Blobs(os.path.join(base, "blobs"), self.session)
         self.snapshots = Snapshots(os.path.join(base, "layers"), self.session, self.database)
         self.records = Records(self.database)
+        self.places = Places(self.database)
         self.images = Images(self.database)
         self.digests = FileDigests(self.database)
         self.packed = Packed(self.database, self.blobs)

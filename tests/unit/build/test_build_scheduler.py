@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from slimstage.build.executor import StepOutcome, StepTask, ThreadExecutor
 from slimstage.build.scheduler import Scheduler
-from slimstage.cache.keys import EMPTY_TREE, base_key, content_key, definition_key
+from slimstage.cache.keys import EMPTY_TREE, base_key, content_key, definition_key, tree_key
 from slimstage.errors import Interrupted, StepFailed
 from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, FromStep, Graph, RunStep
 from slimstage.store.records import Record
@@ -52,7 +52,7 @@ class MemoryCache:
         for key in (record.key, *also_under):
             self.records[key] = record
 
-    def last(self, place: str) -> Record | None:
+    def peek(self, key: str) -> Record | None:
         return None
 
 
@@ -71,8 +71,9 @@ class Fixture:
         self.graph = the_graph
         self.executor = ThreadExecutor(self.work, jobs=2)
         self.scheduler = Scheduler(
-            the_graph, cache, self.executor, extra=lambda _: {}, is_forced=lambda step: step.id in forced,
-            place=lambda step: step.id, digests=self.digests, on_cached=lambda step, _: self.cached.append(step.id),
+            the_graph, cache, self.executor, extra=lambda _: {},
+            forced_by=lambda step: "--no-cache" if step.id in forced else "",
+            last_key=lambda _: None, digests=self.digests, on_cached=lambda step, _: self.cached.append(step.id),
             on_done=lambda step, _: None,
         )  # fmt: skip
 
@@ -114,7 +115,8 @@ def test_inputs_come_first_and_stacks_are_base_first() -> None:
     assert progress.stack(TWO_STAGES, "s1.2") == ("s1.0", "s1.1", "s1.2")
     assert fixture.tasks["s1.1"].parent == ("s1.0",)
     assert fixture.tasks["s1.1"].sources == (("s0.1", ("s0.0", "s0.1")),)
-    assert fixture.tasks["s1.2"].ran_above == "COPY"
+    assert (fixture.tasks["s1.2"].above, fixture.tasks["s1.2"].has_above_run) == ("COPY", True)
+    assert fixture.tasks["s1.1"].above == ""
 
 
 def test_nothing_runs_when_all_is_cached_and_the_earlier_stage_is_not_even_fetched() -> None:
@@ -179,3 +181,23 @@ def test_a_thousand_stages_in_a_row_are_scheduled() -> None:
     fixture.scheduler.run([step.id for step in steps], threading.Event())
     fixture.executor.close()
     assert len(fixture.done) == 1000
+
+
+def test_a_step_on_a_linked_copy_runs_when_what_is_below_the_copy_is_another() -> None:
+    """A linked COPY is cached whatever it stands on; its layer is no name for the tree."""
+    linked = replace(copy("s0.2", 0, "s0.1", "s0.0"), is_link=True)
+    steps = (base("s0.0", 0), run("s0.1", 0, "s0.0", "make"), linked, run("s0.3", 0, "s0.2", "check"))
+    cache = MemoryCache()
+    keys = {"s0.0": base_key(base("s0.0", 0)), "s0.1": "made"}
+    cache.keep(Record(content_key(steps[1], keys["s0.0"], (), {}), "made", LayerId("l-make")))
+    cache.keep(Record(definition_key(linked, keys, {}), "copied", LayerId("l-copy")))
+    below = tree_key(linked, "made", "copied")
+    cache.keep(Record(content_key(steps[3], below, (), {}), "checked", LayerId("l-check")))
+    same = Fixture(graph(*steps), cache)
+    same.run("s0.3")
+    assert same.done == ["s0.0"]
+    other = (steps[0], run("s0.1", 0, "s0.0", "make all"), *steps[2:])
+    changed = Fixture(graph(*other), cache)
+    changed.run("s0.3")
+    below = tree_key(linked, "key of s0.1", "key of s0.2")
+    assert changed.tasks["s0.3"].keys == (("s0.2", below),)

@@ -15,9 +15,12 @@ from slimstage.cache.keys import (
     is_volatile,
     reads_files,
     rerun_key,
+    tree_key,
 )
 from slimstage.digest import digest_bytes
+from slimstage.dockerfile.instructions import Heredoc
 from slimstage.plan.graph import (
+    AnyStep,
     BaseStep,
     BindMount,
     CacheMount,
@@ -135,6 +138,14 @@ def test_a_linked_copy_does_not_depend_on_its_parent() -> None:
     assert content_key(COPY, "p", [ONE], {}) != content_key(COPY, "q", [ONE], {})
 
 
+def test_what_stands_on_a_linked_copy_depends_on_all_below() -> None:
+    linked = replace(COPY, is_link=True)
+    assert tree_key(linked, "p", "c") != tree_key(linked, "q", "c")
+    assert tree_key(linked, "p", "c") != tree_key(linked, "p", "d")
+    assert tree_key(COPY, "p", "c") == "c"
+    assert tree_key(replace(linked, parent=None), EMPTY_TREE, "c") == "c"
+
+
 def test_only_what_must_be_read_is_volatile() -> None:
     assert is_volatile(replace(COPY, source=FromContext("")))
     assert is_volatile(replace(COPY, paths=(), urls=(Url("https://x/y"),)))
@@ -181,5 +192,54 @@ EXPECTED = (
 
 def test_explanations_name_variables_and_mounts_without_their_values() -> None:
     pairs = explained(replace(RUN, env=(("TOKEN", "hunter2"),), mounts=(CacheMount("/c", "c"),)), "p", {})
-    assert {"variable TOKEN", "mount /c", "command"} <= {name for name, _ in pairs}
+    assert {"variable TOKEN", "cache mount /c", "command"} <= {name for name, _ in pairs}
     assert "hunter2" not in repr(pairs)
+
+
+RICH_RUN = replace(RUN, mounts=(CacheMount("/c", "c"), BindMount("/m", FromStep("s9.9")), SecretMount("s", "/s")))
+RICH_COPY = replace(COPY, urls=(Url("https://x/y"),), inline=(Heredoc("EOT", "text", expands=False),), exclude=("a",))
+
+
+@pytest.mark.parametrize(
+    ("step", "changed"),
+    [
+        (RUN, replace(RUN, argv=("x",))),
+        (RUN, replace(RUN, script="#!/bin/sh\n")),
+        (RUN, replace(RUN, env=(("PATH", "/bin"), ("A", "2")))),
+        (RUN, replace(RUN, env=(("A", "1"), ("PATH", "/bin")))),
+        (RUN, replace(RUN, cwd="/src")),
+        (RUN, replace(RUN, user="app")),
+        (RUN, replace(RUN, network="none")),
+        (RUN, replace(RUN, security="insecure")),
+        (RUN, replace(RUN, devices=("vendor.com/gpu=0",))),
+        (RICH_RUN, replace(RICH_RUN, mounts=(CacheMount("/c", "d"), *RICH_RUN.mounts[1:]))),
+        (RICH_RUN, replace(RICH_RUN, mounts=(CacheMount("/c", "c", mode=0o700), *RICH_RUN.mounts[1:]))),
+        (RICH_RUN, replace(RICH_RUN, mounts=RICH_RUN.mounts[::-1])),
+        (RICH_RUN, replace(RICH_RUN, mounts=RICH_RUN.mounts[:-1])),
+        (COPY, replace(COPY, destination="/app2/")),
+        (COPY, replace(COPY, chown="1:1")),
+        (COPY, replace(COPY, chmod="755")),
+        (COPY, replace(COPY, is_link=True)),
+        (COPY, replace(COPY, keeps_parents=True)),
+        (COPY, replace(COPY, unpack="auto")),
+        (COPY, replace(COPY, from_is_stage=False)),
+        (RICH_COPY, replace(RICH_COPY, exclude=())),
+        (RICH_COPY, replace(RICH_COPY, urls=(Url("https://x/y", unpack=True),))),
+        (RICH_COPY, replace(RICH_COPY, inline=(Heredoc("EOT", "other", expands=False),))),
+    ],
+)
+def test_whatever_changes_a_key_is_explained(step: AnyStep, changed: AnyStep) -> None:
+    assert content_key(changed, "p", (), {}) != content_key(step, "p", (), {})
+    assert explained(changed, "p", {}) != explained(step, "p", {})
+
+
+def test_what_is_in_no_key_explains_nothing() -> None:
+    other = replace(
+        RICH_RUN,
+        mounts=(CacheMount("/c", "c", sharing="locked"), BindMount("/m", FromStep("s1.4"), "/elsewhere"),
+                SecretMount("s", "/s", is_required=True)),
+        proxy_env=(("http_proxy", "http://proxy:3128"),),
+        title="RUN another",
+    )  # fmt: skip
+    assert content_key(other, "p", (), {}) == content_key(RICH_RUN, "p", (), {})
+    assert explained(other, "p", {}) == explained(RICH_RUN, "p", {})
