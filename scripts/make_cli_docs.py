@@ -28,7 +28,7 @@ else to stderr; every command has `--json`.
 | 1 | the user's own command or check failed |
 | 2 | the input is wrong: command line, Dockerfile, settings, context |
 | 3 | this host, the store or a registry failed |
-| 130 | interrupted |
+| 130 | interrupted; 143 by SIGTERM, 129 by SIGHUP |
 
 `slimstage run` ends with the status of the command that it ran.
 """

@@ -7,7 +7,7 @@ SlimstageError
 ├─ ContextError      source missing, or escapes   (has span)   exit 2
 ├─ FormatError       a tar, layer, manifest or layout that lies, is truncated or malformed   exit 2
 ├─ StepFailed        exit status, last log lines  (has span)   exit 1, the user's command
-├─ Interrupted       the user pressed Ctrl-C                   exit 130
+├─ Interrupted       the user pressed Ctrl-C                   exit 130 (128 + the signal)
 ├─ SandboxError      what was refused, and by what             exit 3, this host or a registry
 ├─ StoreError        BlobMissing, DigestMismatch(want, got)    exit 3
 └─ RegistryError     HTTP status, code, temporary              exit 3
@@ -144,6 +144,8 @@ class Interrupted(SlimstageError):
 
     exit_status = 130
     default_code = "interrupted"
+    signal: int = 2
+    """The number of what asked: SIGINT, unless the one who listens to signals says otherwise."""
 
 
 class SandboxError(SlimstageError):

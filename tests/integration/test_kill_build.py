@@ -80,7 +80,7 @@ def begun_build(project: Project, script: str) -> Iterator[subprocess.Popen[str]
                 child.kill()
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 @pytest.mark.parametrize(
     "script",
     [
@@ -91,12 +91,12 @@ def begun_build(project: Project, script: str) -> Iterator[subprocess.Popen[str]
         pytest.param("echo be''gun; while :; do :; done", id="busy"),
     ],
 )
-def test_an_interrupt_ends_all_of_the_step(name: str, script: str, project: Project) -> None:
+def test_an_interrupt_ends_all_of_the_step(name: str, status: int, script: str, project: Project) -> None:
     with begun_build(project, script) as child:
         assert processes_with(f"no_proxy={project.root}")
         child.send_signal(getattr(signal, name))
         _, said = child.communicate(timeout=30)
-        assert child.returncode == 130
+        assert child.returncode == status
         # Gone when the command ends, not some time later.
         assert processes_with(str(project.root)) == []
         assert mounts_below(project.root) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from slimstage.cli.program import Session
 
-INTERRUPTED = 130
+SIGNALLED = 128
+"""What a shell adds to the number of the signal that ended a program."""
 _HOST_FAILED = 3
 
 _HOST_ERRORS = {
@@ -38,7 +40,8 @@ def report(error: BaseException, session: Session) -> int:
         return error.code if isinstance(error.code, int) else int(error.code is not None)
     if isinstance(error, KeyboardInterrupt | click.exceptions.Abort):
         _say("interrupted")
-        return INTERRUPTED
+        number = error.args[0] if error.args else None
+        return SIGNALLED + (number if isinstance(number, int) else signal.SIGINT)
     paint = Paint(has_colour(sys.stderr, session.colour))
     if isinstance(error, click.ClickException):
         _say(error_text(_of_click(error), paint))
@@ -48,7 +51,7 @@ def report(error: BaseException, session: Session) -> int:
 
         note_space(error, str(session.root_path()))
         _say(failure_text(error, paint))
-        status = error.exit_status
+        status = SIGNALLED + error.signal if isinstance(error, Interrupted) else error.exit_status
     elif isinstance(error, OSError) and error.errno in _HOST_ERRORS:
         code, hint = _HOST_ERRORS[error.errno]
         where = f'"{os.fsdecode(error.filename)}": ' if isinstance(error.filename, str | bytes) else ""

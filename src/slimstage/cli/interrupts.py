@@ -8,10 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from slimstage.errors import Interrupted
+
 
 @contextmanager
 def cancelled_by_signals(cancel: threading.Event) -> Iterator[None]:
-    """Sets `cancel` at the first signal; a second Ctrl-C raises KeyboardInterrupt where the program stands.
+    """Sets `cancel` at the first signal; a second one raises KeyboardInterrupt with its number where the program stands.
+
+    The Interrupted that this leads to says which signal it was.
 
     Outside the main thread, where signals cannot be taken, it does nothing.
     """
@@ -19,14 +23,21 @@ def cancelled_by_signals(cancel: threading.Event) -> Iterator[None]:
         yield
         return
 
+    received: list[int] = []
+
     def ask(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         if cancel.is_set():
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         cancel.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
+    except Interrupted as error:
+        if received:
+            error.signal = received[0]
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

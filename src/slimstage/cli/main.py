@@ -4,7 +4,7 @@ Starts with almost nothing imported, so that `slimstage --version` costs little 
 with `program.py`, each command with its own module.
 
 Exit status: 0 done, 1 the user's own command or check failed, 2 the input is wrong, 3 this host or a registry failed,
-130 interrupted. `slimstage run` ends with the status of the command that it ran.
+130 interrupted (128 and the number of the signal). `slimstage run` ends with the status of the command that it ran.
 """
 
 from __future__ import annotations

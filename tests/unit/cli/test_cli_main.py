@@ -251,6 +251,7 @@ def test_debug_prints_the_trace_and_writes_no_file(tmp_path: Path) -> None:
         ("OSError(28, 'No space left on device', '/x')", 3, 'disk-full: "/x": no space left on device'),
         ("OSError(30, 'Read-only file system')", 3, "read-only"),
         ("KeyboardInterrupt()", 130, "interrupted"),
+        ("KeyboardInterrupt(15)", 143, "interrupted"),
         ("SystemExit(7)", 7, ""),
         (
             "__import__('slimstage.errors').errors.Interrupted('the build was interrupted')",
