@@ -101,26 +101,28 @@ def _elf(choices: Choices) -> bytes:
     segments = b""
     for kind, (at, size) in rows:
         kind, at, size = or_else(kind) & 0xFFFFFFFF, or_else(at), or_else(size)
-        pieces = (kind, 5, at, at, at, size, size, 4096) if is_64 else (kind, at, at, at, size, size, 5, 4096)
-        segments += struct.pack(order + ("IIQQQQQQ" if is_64 else "IIIIIIII"), *pieces)
+        row: tuple[int, ...] = (
+            (kind, 5, at, at, at, size, size, 4096) if is_64 else (kind, at, at, at, size, size, 5, 4096)
+        )
+        segments += struct.pack(order + ("IIQQQQQQ" if is_64 else "IIIIIIII"), *row)
     segments *= 1 << choices.below(10) * (choices.byte() > 245)
     segments_at = add(segments)
     sections = bytes(section_size)
     for _ in range(choices.below(6)):
         name, kind = choices.pick(_PLACES), choices.pick((1, 2, 3, 6, 7, 8))
-        pieces = (name, kind, 0, 0, or_else(start), or_else(len(_STRINGS)), choices.below(4), 0, 1, 0)
-        sections += struct.pack(order + ("IIQQQQIIQQ" if is_64 else "IIIIIIIIII"), *pieces)
+        row = (name, kind, 0, 0, or_else(start), or_else(len(_STRINGS)), choices.below(4), 0, 1, 0)
+        sections += struct.pack(order + ("IIQQQQIIQQ" if is_64 else "IIIIIIIIII"), *row)
     sections *= 1 << choices.below(10) * (choices.byte() > 245)
     sections_at = add(sections)
     ident = b"\x7fELF" + bytes([2 if is_64 else 1, 1 if order == "<" else 2, 1, choices.below(4)]) + bytes(8)
-    counts = (
+    usual = (
         segment_size,
         len(segments) // segment_size,
         section_size,
         len(sections) // section_size,
         1 + choices.below(4),
     )
-    counts = tuple(or_else(value) & 0xFFFF for value in counts)
+    counts = tuple(or_else(value) & 0xFFFF for value in usual)
     fields = (
         choices.below(5),
         choices.pick((62, 183, 3, 21)),
