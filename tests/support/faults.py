@@ -9,8 +9,8 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ import pytest
 
 from slimstage.store.doctor import examine
 from slimstage.store.store import Store
+from support.building import Project
+from support.command import Done
 
 SOURCE = Path(__file__).with_name("faults.c")
 
@@ -88,17 +90,15 @@ def unsound(root: Path) -> list[str]:
         return findings + [f"left in tmp: {name}" for name in os.listdir(root / "tmp") if name != store.session.name]
 
 
-@contextmanager
-def limited(**limits: int) -> Iterator[None]:
-    """Resource limits (soft) of this process and all that it starts meanwhile: `limited(RLIMIT_NOFILE=40)`."""
-    import resource
-
-    numbers = {getattr(resource, name): value for name, value in limits.items()}
-    before = {number: resource.getrlimit(number) for number in numbers}
-    try:
-        for number, value in numbers.items():
-            resource.setrlimit(number, (value, before[number][1]))
-        yield
-    finally:
-        for number, pair in before.items():
-            resource.setrlimit(number, pair)
+def limited_build(project: Project, *limits: str, args: Sequence[str] = ()) -> Done:
+    """A build as a process with resource limits, given as to prlimit(1): `--nofile=40`."""
+    done = subprocess.run(
+        ["prlimit", *limits, sys.executable, "-m", "slimstage", "build", "--reproducible", "--build-context",
+         f"base=oci-layout://{project.base}", *args, "."],
+        cwd=project.path,
+        env={**os.environ, "SLIMSTAGE_ROOT": str(project.root), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    return Done(done.returncode, done.stdout, done.stderr)

@@ -31,6 +31,8 @@ _HOST_ERRORS = {
     errno.EIO: ("io-error", None),
 }
 
+_MEMORY_HINT = "raise the limit (ulimit -v, ulimit -u, or that of this container), or build with --jobs 1"
+
 
 def report(error: BaseException, session: Session) -> int:
     """Says on stderr what went wrong and returns the exit status."""
@@ -52,10 +54,8 @@ def report(error: BaseException, session: Session) -> int:
         note_space(error, str(session.root_path()))
         _say(failure_text(error, paint))
         status = SIGNALLED + error.signal if isinstance(error, Interrupted) else error.exit_status
-    elif isinstance(error, OSError) and error.errno in _HOST_ERRORS:
-        code, hint = _HOST_ERRORS[error.errno]
-        where = f'"{os.fsdecode(error.filename)}": ' if isinstance(error.filename, str | bytes) else ""
-        _say(error_text(Diagnostic(code, f"{where}{os.strerror(error.errno).lower()}", hint=hint), paint))
+    elif (told := _of_host(error)) is not None:
+        _say(error_text(told, paint))
         status = _HOST_FAILED
     else:
         _say(error_text(_unexpected(error, session), paint))
@@ -63,6 +63,24 @@ def report(error: BaseException, session: Session) -> int:
     if session.is_debug:
         _say(_trace(error))
     return status
+
+
+def _of_host(error: BaseException) -> Diagnostic | None:
+    """What this host lacks, when the error is its fault and not ours."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in _HOST_ERRORS:
+        code, hint = _HOST_ERRORS[error.errno]
+        where = f'"{os.fsdecode(error.filename)}": ' if isinstance(error.filename, str | bytes) else ""
+        return Diagnostic(code, f"{where}{os.strerror(error.errno).lower()}", hint=hint)
+    is_memory = isinstance(error, MemoryError) or (
+        # The loader's words when a library finds no room in the address space.
+        isinstance(error, ImportError) and ("failed to map" in text or "cannot allocate memory" in text.lower())
+    )
+    if is_memory:
+        return Diagnostic("out-of-memory", "there is not enough memory for slimstage itself", hint=_MEMORY_HINT)
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return Diagnostic("out-of-memory", "no further thread can be started", hint=_MEMORY_HINT)
+    return None
 
 
 def failure_text(error: SlimstageError, paint: Paint) -> str:
