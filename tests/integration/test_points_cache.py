@@ -1,4 +1,4 @@
-"""What a Dockerfile means, point by point: what runs again (points 23, 35 and 64 to 67)."""
+"""What a Dockerfile means, point by point: what runs again (points 23, 35 and 64 to 67), and what is not there (45)."""
 
 from __future__ import annotations
 
@@ -152,3 +152,18 @@ def test_point_67_the_stores_cache_holds_intermediate_stages_and_outlives_prune_
     project.write("in", "1")
     back = project.document("-t", "kept")
     assert (ran(back), back["manifest_digest"]) == ([], first["manifest_digest"])
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("COPY --from=lib /aps /x", '"aps" is not in the stage "lib"'),
+        ("COPY --from=base /bim /x", '"bim" is not in the image "base"'),
+        ("RUN --mount=from=lib,source=/aps,target=/m true", '"aps" is not in the stage "lib"'),
+    ],
+)
+def test_point_45_a_missing_path_names_its_stage_and_a_near_name(project: Project, line: str, says: str) -> None:
+    project.dockerfile(f"FROM base AS lib\nRUN touch /app\nFROM base\n{line}\n")
+    done = project.build("--network=none", status=2)
+    assert says in done.err
+    assert 'did you mean "' in done.err

@@ -86,7 +86,7 @@ class _Engine:
         self._packer = Packer(store, threads=os.cpu_count() or 1)
         cleanup.callback(self._packer.close)
         self._images = ImageMaker(store, self._packer, request)
-        files = FileSteps(store, prepared.contexts, request, prepared.spans, self._emit, self._clock)
+        files = FileSteps(store, prepared.contexts, request, graph, prepared.spans, self._emit, self._clock)
         sandbox = SandboxOnce(request.backend)
         cleanup.callback(sandbox.close)
         worker = Worker(
