@@ -70,7 +70,7 @@ def test_a_file_a_target_and_arguments_are_taken_as_the_flags_are(here: Path) ->
         tags=["x:1", "y"],
     )
     assert [stage.status for stage in result.stages] == ["built", "skipped"]
-    assert result.tags == ("docker.io/library/x:1", "docker.io/library/y:latest")
+    assert result.tags == ("x:1", "y")
 
 
 def test_events_come_one_after_the_other_and_end_with_the_image(here: Path) -> None:
