@@ -13,7 +13,7 @@ import pytest
 
 from support.building import Image, Project
 from support.faults import unsound
-from support.filesystems import MIB, image, memory, overlay
+from support.filesystems import MIB, fuse_overlay, image, memory, overlay
 from support.rootfs import needs_sandbox
 
 pytestmark = needs_sandbox
@@ -89,6 +89,44 @@ def test_every_file_system_gives_the_same_image(place: Path, tmp_path: Path, ord
     project.run("prune", "--all", "--force")
     assert os.listdir(project.root / "layers") == []
     assert unsound(project.root) == []
+
+
+def test_fuse_overlayfs_gives_the_same_tree(tmp_path: Path, ordinary: Project) -> None:
+    # It tells no birth times and uses inode numbers again, so that deletions may be said in another way.
+    with fuse_overlay(tmp_path / "mounted") as place:
+        project = on(place / "root", ordinary)
+        project.build("-o", f"type=tar,dest={tmp_path}/here.tar")
+        assert unsound(project.root) == []
+    ordinary.build("-o", f"type=tar,dest={tmp_path}/wanted.tar")
+    assert (tmp_path / "here.tar").read_bytes() == (tmp_path / "wanted.tar").read_bytes()
+
+
+def test_a_plain_store_stays_one_wherever_it_is_moved(tmp_path: Path, ordinary: Project, wanted: Image) -> None:
+    moved = tmp_path / "moved"
+    with overlay(tmp_path / "mounted") as place:
+        project = on(place / "root", ordinary)
+        done = project.build()
+        assert done.err.count("plain-copies") == 1
+        said = project.run("doctor", status=None).out
+        assert "each RUN works on a copy of its tree" in said
+        subprocess.run(["cp", "-a", project.root, moved], check=True)
+    project = on(moved, ordinary)
+    # Its marks are no marks to an overlay: the last steps, done again on its layers, have to see the same tree.
+    project.dockerfile(DOCKERFILE + "RUN ls -R /a /var /src > /seen\n")
+    try:
+        cached = {step["instruction"].split()[0] for step in project.document()["steps"] if step["status"] == "cached"}
+        assert "RUN" in cached
+        fresh = ordinary.layout("fresh").read("seen")
+        project.build("-o", f"type=oci,tar=false,dest={tmp_path}/again")
+        assert Image.of(tmp_path / "again").read("seen") == fresh
+        assert (moved / "plain").exists()
+        # Emptied, it is an ordinary store.
+        project.run("prune", "--all")
+        project.build("-o", f"type=oci,tar=false,dest={tmp_path}/ordinary")
+        assert not (moved / "plain").exists()
+    finally:
+        project.dockerfile(DOCKERFILE)
+    assert unsound(moved) == []
 
 
 def _layout(project: Project, place: Path) -> Path:

@@ -87,6 +87,23 @@ def overlay(place: Path, *, over: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
+def fuse_overlay(place: Path) -> Iterator[Path]:
+    """An overlay by fuse-overlayfs, as the root of a container of Podman's without root is one."""
+    if shutil.which("fuse-overlayfs") is None or not os.path.exists("/dev/fuse"):
+        pytest.skip("needs fuse-overlayfs and /dev/fuse")
+    layers = place.with_name(place.name + ".layers")
+    for name in ("lower", "upper", "work"):
+        (layers / name).mkdir(parents=True)
+    place.mkdir()
+    options = f"lowerdir={layers}/lower,upperdir={layers}/upper,workdir={layers}/work"
+    subprocess.run(["fuse-overlayfs", "-o", options, str(place)], check=True, capture_output=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@contextmanager
 def read_only(directory: Path) -> Iterator[None]:
     """The directory, mounted on itself so that nothing in it can be written."""
     with mounted(directory, "--bind", "-o", "ro", str(directory)):

@@ -33,9 +33,13 @@ def examine_store(session: Session, *, repairs: bool, verifies_blobs: bool) -> S
     try:
         store = session.store()
         findings = examine(store, repairs, verifies_blobs=verifies_blobs)
-        return StoreState(root, tuple(findings), has_plain_copies=store.snapshots.is_plain())
     except SlimstageError as error:
         return StoreState(root, (), error.message)
+    try:
+        has_plain_copies = store.snapshots.is_plain()
+    except SlimstageError:
+        has_plain_copies = False  # a full or read-only disk: nothing can be tried there
+    return StoreState(root, tuple(findings), has_plain_copies=has_plain_copies)
 
 
 def is_well(host: Sequence[Capability], state: StoreState) -> bool:

@@ -77,10 +77,15 @@ class Snapshots:
         """
         if self._is_plain is None:
             with guarded("try the store's file system"):
-                if os.path.lexists(self._plain_mark) and os.listdir(self._directory):
-                    self._is_plain = True
-                else:
-                    self._is_plain = self._tries_plain()
+                is_plain = self._tries_plain()
+                is_marked = os.path.lexists(self._plain_mark)
+                if is_marked and not is_plain and not os.listdir(self._directory):
+                    os.unlink(self._plain_mark)
+                    is_marked = False
+                if is_plain and not is_marked:
+                    said = b"layers have slimstage's own marks: never mount them as an overlay\n"
+                    replace_file(self._plain_mark, said)
+                self._is_plain = is_plain or is_marked
         return self._is_plain
 
     def become_plain(self) -> None:
@@ -91,7 +96,7 @@ class Snapshots:
         place = self._session.temporary("try-")
         make_private(place)
         try:
-            is_plain = not holds_overlays_marks(place)
+            return not holds_overlays_marks(place)
         except UnfitFilesystem as fault:
             raise StoreError(
                 f'the store "{os.path.dirname(self._directory)}" is on a file system that cannot hold {fault}',
@@ -100,11 +105,6 @@ class Snapshots:
             ) from fault
         finally:
             remove_tree(place, on_error=lambda name, cause: None)
-        if is_plain:
-            replace_file(self._plain_mark, b"layers have slimstage's own marks: never mount them as an overlay\n")
-        elif os.path.lexists(self._plain_mark):
-            os.unlink(self._plain_mark)
-        return is_plain
 
     def freeze(self, draft: Draft, *, size_bytes: int | None = None) -> LayerId:
         """Puts the draft in its place, atomically, and records its size; a layer that is already there wins silently."""

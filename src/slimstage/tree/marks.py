@@ -18,6 +18,9 @@ from slimstage.tree.xattrs import OPAQUE_SUBSTITUTE, is_opaque, opaque_name
 _REFUSALS = {errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 _DEVICE = os.makedev(0, 0)
 
+_refusing: set[int] = set()
+"""File systems found to take no marks of overlayfs: fuse-overlayfs spoils a name for which one is tried."""
+
 
 class UnfitFilesystem(Exception):
     """No layer can lie here; the text says what cannot be held."""
@@ -33,7 +36,7 @@ def is_whiteout(status: os.stat_result) -> bool:
 
 def make_whiteout(parent: int, name: str) -> None:
     """Marks the name as deleted, in a directory by descriptor. Raises FileExistsError when something is there."""
-    if not _make_device(parent, name):
+    if (_refusing and os.fstat(parent).st_dev in _refusing) or not _make_device(parent, name):
         os.mknod(name, stat.S_IFSOCK, dir_fd=parent)
         os.chmod(name, 0, dir_fd=parent)  # made just now, so it is no symlink
     # A fixed time, so that the same deletions give the same directory.
@@ -67,8 +70,8 @@ def set_opaque(directory: int) -> None:
 def holds_overlays_marks(directory: str) -> bool:
     """Tries in an empty directory of the store's file system whether overlayfs' own marks can be made there.
 
-    What it makes stays. Raises UnfitFilesystem where not even a plain tree can be held (no symlinks, no modes: vfat);
-    other OSErrors (a full disk) as they are.
+    What it makes stays; the answer is remembered for the whole file system. Raises UnfitFilesystem where not even a plain
+    tree can be held (no symlinks, no modes: vfat); other OSErrors (a full disk) as they are.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -85,12 +88,15 @@ def holds_overlays_marks(directory: str) -> bool:
         child = os.open("directory", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
         try:
             os.setxattr(child, opaque_name(), b"y")
-            return is_opaque(child) and _make_device(fd, "whiteout")
+            holds = is_opaque(child) and _make_device(fd, "whiteout")
         except OSError as error:
             if error.errno not in _REFUSALS:
                 raise
-            return False
+            holds = False
         finally:
             os.close(child)
+        if not holds:
+            _refusing.add(os.fstat(fd).st_dev)
+        return holds
     finally:
         os.close(fd)

@@ -66,25 +66,22 @@ def read_xattrs(where: int | str) -> tuple[Mapping[str, bytes], bool]:
 
 
 def is_opaque(where: int | str) -> bool:
-    """True when overlayfs would hide all that lower layers have below this directory."""
+    """True when a directory hides all that lower layers have below it."""
     try:
-        return _read(where, opaque_name()) == b"y"
+        names = os.listxattr(where) if isinstance(where, int) else os.listxattr(where, follow_symlinks=False)
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:
-            return _get(where, OPAQUE_SUBSTITUTE) == b"y"
         if error.errno in _ABSENT:
             return False
         raise
+    if not names:
+        return False
+    return any(name in names and _get(where, name) == b"y" for name in (opaque_name(), OPAQUE_SUBSTITUTE))
 
 
 def _get(where: int | str, name: str) -> bytes | None:
     try:
-        return _read(where, name)
+        return os.getxattr(where, name) if isinstance(where, int) else os.getxattr(where, name, follow_symlinks=False)
     except OSError as error:
         if error.errno in _ABSENT:
             return None
         raise
-
-
-def _read(where: int | str, name: str) -> bytes:
-    return os.getxattr(where, name) if isinstance(where, int) else os.getxattr(where, name, follow_symlinks=False)
