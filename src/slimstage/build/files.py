@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 from slimstage.build.memory import StoreMemory
 from slimstage.build.request import BuildRequest
 from slimstage.cache.explain import facts
+from slimstage.context.changes import changed_since_opened
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection, select
@@ -23,7 +24,7 @@ from slimstage.diagnostics import Span
 from slimstage.digest import Digest, digest_json
 from slimstage.dockerfile.gitref import without_credentials
 from slimstage.errors import SlimstageError
-from slimstage.events import Listener, TransferProgress
+from slimstage.events import Listener, TransferProgress, Warned
 from slimstage.plan.graph import (
     AnyStep,
     BindMount,
@@ -126,6 +127,7 @@ class FileSteps:
         self._memory = StoreMemory(store.digests)
         self._lock = threading.Lock()
         self._early: dict[StepId, Reading] = {}
+        self._warned: set[str] = set()
 
     # Reading --------------------------------------------------------------------------------------------------
 
@@ -159,6 +161,7 @@ class FileSteps:
             selection = select(
                 reading.tree, step.paths, excludes=step.exclude, keeps_parents=step.keeps_parents, where=where
             )
+            self._warn_of_changes(selection, reading.tree, self._spans.get(step.id))
             reading.selection = self._normal(selection)
             keeps_owners = step.from_is_stage and step.chown is None
             self._digest(reading, reading.selection, reading.tree, "files", keeps_owners=keeps_owners)
@@ -223,6 +226,7 @@ class FileSteps:
     def _bind(self, mount: BindMount, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
         tree, where = self._tree(mount.source, stacks, reading.cleanup)
         selection = self._normal(select(tree, [mount.path], where=where))
+        self._warn_of_changes(selection, tree, None)
         from_stage = not isinstance(mount.source, FromContext)
         name = f"files at mount {mount.target}"
         digest = self._digest(reading, selection, tree, name, keeps_owners=from_stage)
@@ -241,6 +245,15 @@ class FileSteps:
             context = self._contexts[source.name]
             return context, context.name
         return cleanup.enter_context(UnionTree(stacks[source.step])), self._names.get(source.step, "its source")
+
+    def _warn_of_changes(self, selection: Selection, tree: SourceTree, span: Span | None) -> None:
+        with self._lock:
+            changed = [path for path in changed_since_opened(selection, tree) if path not in self._warned]
+            self._warned.update(changed)
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            message = f'"{changed[0]}"{more} in the context changed after the build began; it is copied as it is now'
+            self._emit(Warned(self._clock(), "context-changed", message, span.line if span else None))
 
     def _normal(self, selection: Selection) -> Selection:
         """With --reproducible, modes of context files as git records them: a checkout's umask is nobody's intention."""

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Self
@@ -45,6 +46,7 @@ class LocalContext:
     def __init__(self, path: str | os.PathLike[str], *, name: str = "the build context") -> None:
         """Raises ContextError when `path` is no directory that can be read."""
         self.path, self.name = os.fspath(path), name
+        self.opened_ns = time.time_ns()
         try:
             self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -131,10 +133,14 @@ class LocalContext:
         """A descriptor of the regular file at a resolved path: opened once, no symlink followed. Raises ContextError."""
         parent, _, name = path.rpartition("/")
         try:
-            return os.open(name, _READ_FILE, dir_fd=self._parent(parent))
+            fd = os.open(name, _READ_FILE, dir_fd=self._parent(parent))
         except OSError as error:
             self._forget()
             raise self.changed(path, error) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise self.changed(path)
+        return fd
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
         """A small file, symlinks followed inside, ignored or not; None when there is none. Raises ContextError."""

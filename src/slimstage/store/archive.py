@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import threading
 from typing import Any, BinaryIO, cast
 
 from slimstage.digest import Digest, digest_bytes, digest_stream
@@ -57,6 +58,7 @@ class Archive(BlobReader):
         self._documents: dict[Digest, bytes] = {}
         self._members_of: dict[Digest, str] = {}
         self._index: Index | None = None
+        self._lock = threading.Lock()
         try:
             self._members = _members(self._stream)
         except BaseException:
@@ -65,6 +67,10 @@ class Archive(BlobReader):
 
     def index(self) -> Index:
         """index.json, or what manifest.json of a `docker save` without one amounts to."""
+        with self._lock:
+            return self._read_index()
+
+    def _read_index(self) -> Index:
         if self._index is None:
             if "index.json" in self._members:
                 self._index = parse_index(self._small("index.json"), OCI_INDEX)
@@ -78,9 +84,12 @@ class Archive(BlobReader):
         return self._index
 
     def open_blob(self, digest: Digest) -> BinaryIO:
+        name = "blobs/" + digest.replace(":", "/")
+        if name not in self._members:
+            self.index()  # of `docker save`, names of layers say nothing of their digests
         if digest in self._documents:
             return io.BytesIO(self._documents[digest])
-        name = self._members_of.get(digest, "blobs/" + digest.replace(":", "/"))
+        name = self._members_of.get(digest, name)
         if name not in self._members:
             raise BlobMissing(f'blob "{digest}" is not in the archive "{self._path}"')
         return self._open(name)

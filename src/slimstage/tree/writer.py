@@ -16,6 +16,7 @@ from typing import Self, TypeAlias
 from slimstage.tree.copying import copy_data, write_all
 from slimstage.tree.entry import Entry
 from slimstage.tree.marks import is_whiteout, make_whiteout, set_opaque
+from slimstage.tree.morenames import MoreNames
 from slimstage.tree.paths import DIRECTORY, link_path, remove_tree
 
 Data: TypeAlias = int | Iterable[bytes | memoryview]
@@ -48,6 +49,7 @@ class TreeWriter:
         self._open: dict[str, int] = {}
         self._times: dict[str, int] = {}
         self._modes: dict[str, int] = {}
+        self._more = MoreNames(self)
         self.dropped_xattrs: set[str] = set()
         """Names of xattrs that the filesystem, or a lack of rights, refused."""
 
@@ -146,7 +148,8 @@ class TreeWriter:
     def link(self, path: str, target: str) -> None:
         """Makes `path` one more name of what `target` is in this tree (a symlink itself, not what it points at).
 
-        Raises FileNotFoundError when the target is not in this tree, IsADirectoryError when it is a directory.
+        Where a file cannot have more names (65,000 on ext4), a copy takes those that come. Raises FileNotFoundError when
+        the target is not in this tree, IsADirectoryError when it is a directory.
         """
         from_fd, from_name = self._existing(target)
         status = os.stat(from_name, dir_fd=from_fd, follow_symlinks=False)
@@ -158,8 +161,14 @@ class TreeWriter:
             return
         parent, name = self.place(path)
         self._vacate(parent, name, path)
-        from_fd, from_name = self._existing(target)  # the descriptor may have been closed to make room
-        os.link(from_name, name, src_dir_fd=from_fd, dst_dir_fd=self.place(path)[0], follow_symlinks=False)
+        source = self._more.of(target, status)
+        from_fd, from_name = self._existing(source)  # the descriptor may have been closed to make room
+        try:
+            os.link(from_name, name, src_dir_fd=from_fd, dst_dir_fd=self.place(path)[0], follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.EMLINK:
+                raise
+            self._more.copy(self._existing(source), path, status)
 
     def adopt(self, path: str, dirfd: int, name: str) -> bool:
         """Makes `path` a further name of a frozen file elsewhere: no byte is copied. False where links cannot be made.
