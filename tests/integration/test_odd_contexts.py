@@ -165,7 +165,7 @@ def test_a_file_with_a_hundred_thousand_names(tmp_path: Path, memory_disk: Path,
     for number in range(1, count):
         os.link(first, project.path / f"many/{number}")
     project.dockerfile("FROM scratch AS one\nCOPY many/ /many/\nFROM scratch\nCOPY --from=one /many/ /more/\n")
-    project.build("-o", f"type=local,dest={tmp_path}/out", "-o", f"type=tar,dest={tmp_path}/flat.tar")
+    project.build("-o", f"type=local,dest={tmp_path}/out")
     names = os.listdir(tmp_path / "out/more")
     assert len(names) == count
     statuses = [os.stat(tmp_path / "out/more" / name) for name in names]
@@ -173,7 +173,6 @@ def test_a_file_with_a_hundred_thousand_names(tmp_path: Path, memory_disk: Path,
     assert (tmp_path / "out/more/99999").read_text() == "one file of many names"
     # Where the disk allows no more names of a file, a few copies take them.
     assert len({status.st_ino for status in statuses}) <= 4
-    assert os.path.getsize(tmp_path / "flat.tar") < count * 1024
     assert project.run("prune", "--all").status == 0
 
 
