@@ -18,6 +18,7 @@ from slimstage.tree.entry import Entry
 from slimstage.tree.marks import is_whiteout, make_whiteout, set_opaque
 from slimstage.tree.morenames import MoreNames
 from slimstage.tree.paths import DIRECTORY, link_path, remove_tree
+from slimstage.tree.xattrs import DEFAULT_ACL
 
 Data: TypeAlias = int | Iterable[bytes | memoryview]
 """A file's content: a descriptor at its start, or the pieces in order."""
@@ -49,6 +50,8 @@ class TreeWriter:
         self._open: dict[str, int] = {}
         self._times: dict[str, int] = {}
         self._modes: dict[str, int] = {}
+        self._defaults: dict[str, bytes] = {}
+        """Default ACLs, set last: what is made in such a directory would take them over."""
         self._more = MoreNames(self)
         self.dropped_xattrs: set[str] = set()
         """Names of xattrs that the filesystem, or a lack of rights, refused."""
@@ -117,9 +120,9 @@ class TreeWriter:
         """Gives an open file the entry's owner, mode, xattrs and time."""
         if self._keeps_owner:
             os.fchown(fd, entry.uid, entry.gid)
-        os.fchmod(fd, entry.mode)  # after the owner: a change of owner clears setuid
         if entry.xattrs:
             self._set_xattrs(fd, entry.xattrs)
+        os.fchmod(fd, entry.mode)  # after the owner, a change of which clears setuid, and after an ACL, which has a mode too
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
     def symlink(self, entry: Entry) -> None:
@@ -140,9 +143,9 @@ class TreeWriter:
         os.mknod(name, _KINDS[entry.kind] | 0o600, os.makedev(*entry.rdev), dir_fd=parent)
         if self._keeps_owner:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        os.chmod(name, entry.mode, dir_fd=parent)  # made just now, so it is no symlink
         if entry.xattrs:
             self._set_xattrs(link_path(parent, name), entry.xattrs)
+        os.chmod(name, entry.mode, dir_fd=parent)  # made just now, so it is no symlink
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def link(self, path: str, target: str) -> None:
@@ -244,6 +247,8 @@ class TreeWriter:
         try:
             for path in sorted(self._modes.keys() | self._times.keys(), key=len, reverse=True):
                 fd = self._descend(path, makes=False)
+                if (acl := self._defaults.get(path)) is not None:
+                    self._set_xattrs(fd, {DEFAULT_ACL: acl})
                 if (mode := self._modes.get(path)) is not None:
                     os.fchmod(fd, mode)
                 if (mtime_ns := self._times.get(path)) is not None:
@@ -313,13 +318,16 @@ class TreeWriter:
     def _set_directory(self, fd: int, entry: Entry, path: str) -> None:
         if self._keeps_owner:
             os.fchown(fd, entry.uid, entry.gid)
+        self._defaults.pop(path, None)
+        if entry.xattrs:
+            self._set_xattrs(fd, {name: value for name, value in entry.xattrs.items() if name != DEFAULT_ACL})
+            if DEFAULT_ACL in entry.xattrs:
+                self._defaults[path] = entry.xattrs[DEFAULT_ACL]
         if self._defers_modes and entry.mode & 0o700 != 0o700:
             self._modes[path] = entry.mode
         else:
             self._modes.pop(path, None)
             os.fchmod(fd, entry.mode)
-        if entry.xattrs:
-            self._set_xattrs(fd, entry.xattrs)
         self._times[path] = entry.mtime_ns
 
     def _make_way(self, parent: int, name: str) -> None:
@@ -353,7 +361,8 @@ class TreeWriter:
     def _forget(self, path: str) -> None:
         """What was a directory at `path` is gone, with everything below it."""
         below = path + "/"
-        for known in (self._times, self._modes):
+        known: dict[str, int] | dict[str, bytes]
+        for known in (self._times, self._modes, self._defaults):
             for key in [key for key in known if key == path or key.startswith(below)]:
                 del known[key]
         for key in [key for key in self._open if key == path or key.startswith(below)]:

@@ -1,7 +1,8 @@
-"""Extended attributes: which of them are part of an image, and reading them without following anything.
+"""Extended attributes: which of them are part of a tree, and reading them without following anything.
 
-Kept are `user.*` and `security.capability`. Overlayfs' own and ours (`trusted.overlay.*`, `user.overlay.*`) steer the mount and
-never leave or enter a layer; the others (SELinux, IMA, `trusted.*`) belong to the host.
+Kept are `user.*`, `security.capability` and POSIX ACLs; a layer says capabilities only (tree/pack.py). Overlayfs' own and
+ours (`trusted.overlay.*`, `user.overlay.*`) steer the mount and never leave or enter a layer; the others (SELinux, IMA,
+`trusted.*`) belong to the host.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 from collections.abc import Mapping
 
 CAPABILITY = "security.capability"
+DEFAULT_ACL = "system.posix_acl_default"
+_KEPT = frozenset((CAPABILITY, DEFAULT_ACL, "system.posix_acl_access"))
 OPAQUE_SUBSTITUTE = "user.slimstage.opaque"
 """Marks an opaque directory where the file system keeps overlayfs' own xattrs to itself; see tree/marks.py."""
 _OVERLAY = ("trusted.overlay.", "user.overlay.", "user.slimstage.")
@@ -26,8 +29,8 @@ def opaque_name() -> str:
 
 
 def is_kept(name: str) -> bool:
-    """True for an xattr that is part of an image."""
-    return name == CAPABILITY or (name.startswith("user.") and not name.startswith(_OVERLAY) and len(name) > 5)
+    """True for an xattr that goes with a file from step to step."""
+    return name in _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAY) and len(name) > 5)
 
 
 def normalised(name: str, value: bytes) -> bytes:

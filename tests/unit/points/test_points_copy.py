@@ -204,6 +204,30 @@ def test_point_49_sockets_become_files_hard_links_and_xattrs_stay(bench: Bench) 
     assert (os.getxattr(own / "a", "user.k"), os.getxattr(own / "a", "security.capability")) == (b"v", capability)
 
 
+def test_point_49_acls_stay_and_chmod_wins_over_them(bench: Bench) -> None:
+    access, default = acl(7, 5, 5), acl(7, 7, 7)
+    node = File(b"x", mode=0o640, xattrs={"system.posix_acl_access": acl(6, 4, 4)})
+    folder = Dir(0o750, xattrs={"system.posix_acl_access": access, "system.posix_acl_default": default})
+    tree: Tree = {"s/d": folder, "s/d/plain": File(b"p"), "s/f": node}
+    do(bench, "COPY s /", tree)
+    own = bench.own()
+    assert os.getxattr(own / "f", "system.posix_acl_access") == acl(6, 4, 4)
+    assert [os.getxattr(own / "d", f"system.posix_acl_{kind}") for kind in ("access", "default")] == [access, default]
+    assert os.listxattr(own / "d/plain") == []
+    assert bench.seen()["d/plain"] == "file 644 0:0 p"
+    stage = own
+    bench.copy_from([str(stage)], ["f"], "/from", chown="7")
+    assert os.getxattr(bench.own() / "from", "system.posix_acl_access") == acl(6, 4, 4)
+    assert do(bench, "COPY --chmod=600 s/f /closed", tree)["closed"] == "file 600 0:0 x"
+
+
+def acl(owner: int, user: int, mask: int) -> bytes:
+    """An ACL with an entry for user 1000. Source: linux/posix_acl_xattr.h."""
+    nobody = 0xFFFFFFFF
+    entries = ((1, owner, nobody), (2, user, 1000), (4, 0, nobody), (16, mask, nobody), (32, 0, nobody))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
 def test_point_50_a_file_and_a_directory_do_not_replace_each_other(bench: Bench) -> None:
     bench.base({"d/f": "", "d/dir/in": ""})
     assert code_of(bench, "COPY s /d/", {"s/f/in": ""}) == "copy-dir-over-file"
