@@ -74,8 +74,9 @@ def parse_targets(lines: Iterable[str]) -> list[Target]:
     found = []
     for line in lines:
         uri, release, component, origin = (*line.strip().split(" ", 3), "", "", "", "")[:4]
+        uri = uri.rstrip("/")
         if "://" in uri and release:
-            found.append(Target(uri.rstrip("/"), release, component, "" if origin.startswith("$(") else origin.strip()))
+            found.append(Target(uri, release, component, "" if origin.startswith("$(") else origin.strip()))
     return found
 
 

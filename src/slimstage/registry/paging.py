@@ -13,8 +13,11 @@ from slimstage.errors import RegistryError
 from slimstage.regex import pattern
 from slimstage.registry.hosts import Endpoint, origin_of
 
-_LINK = pattern(r"\s*<([^<>\s]{1,4096})>([^<]*)")
+_LINK = pattern(r"<([^<>\s]{1,4096})>([^<]*)")
 _NEXT = pattern(r';\s*rel\s*=\s*"?(?:[^"]*\s)?next(?:\s[^"]*)?"?\s*(?:[;,]|\Z)', re.IGNORECASE)
+
+_LONGEST = 8192
+"""Characters of a header that are read: far above any real one."""
 
 
 def next_path(endpoint: Endpoint, repository: str, path: str, link: str | None) -> str | None:
@@ -22,7 +25,7 @@ def next_path(endpoint: Endpoint, repository: str, path: str, link: str | None) 
 
     Raises RegistryError (`bad-link`) when it is on another origin or not in this repository.
     """
-    for match in _LINK.finditer(link or ""):
+    for match in _LINK.finditer((link or "")[:_LONGEST]):
         if not _NEXT.search(match[2]):
             continue
         base = endpoint.url(repository, "")

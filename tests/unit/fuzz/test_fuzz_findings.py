@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slimstage.bases.aptsources import Target, parse_targets
 from slimstage.cli.settings import parse_settings
 from slimstage.context.patterns import PatternMatcher
 from slimstage.dockerfile.expand import expand_word
@@ -85,6 +86,18 @@ def test_a_link_to_an_address_that_is_none_ends_a_list() -> None:
     with pytest.raises(RegistryError) as caught:
         next_path(endpoint, "a", "tags/list", '<http://[x/>; rel="next"')
     assert caught.value.code == "bad-link"
+
+
+@pytest.mark.parametrize("link", [" " * 60_000, "<x>;rel= " + " a" * 30_000, ";rel= " * 10_000])
+def test_a_link_header_of_blanks_is_read_in_one_pass(link: str) -> None:
+    endpoint = read_hosts({}).endpoints("registry.example")[0]
+    assert next_path(endpoint, "a", "tags/list", link) is None
+
+
+def test_a_line_of_apt_without_an_address_is_no_source() -> None:
+    assert parse_targets(["https:// bookworm main Debian", "https://d/debian/ bookworm main Debian"]) == [
+        Target("https://d/debian", "bookworm", "main", "Debian")
+    ]
 
 
 @pytest.mark.parametrize("name", ["username", "password", "identitytoken"])
