@@ -103,7 +103,7 @@ def _excerpt(span: Span) -> list[str]:
 def _further(span: Span, margin: str) -> list[str]:
     """The lines of a place behind its first."""
     last = min(span.end_line, span.line + _MOST_LINES - 1)
-    lines = []
+    lines: list[str] = []
     for number in range(span.line + 1, last + 1):
         text = span.source.line(number)
         if text is None:
