@@ -52,7 +52,8 @@ def needed_stages(table: StageTable, target: int, triggers: Triggers, platform: 
     """The stages that the target needs, in an order where inputs come first.
 
     triggers: asked for every image that a needed stage stands on.
-    Raises PlanError with every fault of names among them; whatever `triggers` raises.
+    Raises PlanError with every fault of names among them, and of other stages what is wrong whatever is needed; whatever
+    `triggers` raises.
     """
     found: dict[int, NeededStage] = {}
     faults: list[Diagnostic] = []
@@ -69,6 +70,9 @@ def needed_stages(table: StageTable, target: int, triggers: Triggers, platform: 
             if each not in seen:
                 seen.add(each)
                 todo.append(each)
+    for stage in table.stages:
+        if stage.index not in seen and len(faults) < _MOST_FAULTS:
+            faults += table.loose_faults(stage)
     if faults:
         raise PlanError.of(sorted(faults, key=lambda fault: fault.span.line if fault.span else 0))
     return _ordered(table, found)

@@ -22,9 +22,8 @@ def destination(path: str, working_dir: str) -> str:
 
 
 def workdir(path: str, working_dir: str) -> str:
-    """The new WORKDIR as the config and history have it: a trailing slash stays, as BuildKit leaves it."""
-    found = absolute(path, working_dir)
-    return found + "/" if path.endswith("/") and found != "/" else found
+    """The new WORKDIR as the config and history have it: an absolute one as written, a relative one joined and cleaned."""
+    return path if path.startswith("/") else absolute(path, working_dir)
 
 
 def source(path: str) -> str:

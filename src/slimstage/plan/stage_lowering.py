@@ -211,7 +211,7 @@ class StageReader:
             line=span.line,
             end_line=span.end_line,
             title=history.title(f"WORKDIR {path}"),
-            path=path.rstrip("/"),
+            path=paths.absolute(path),
             user=state.config.user,
         )
         state.add(step)

@@ -128,8 +128,7 @@ class StageTable:
         except FormatError as error:
             raise PlanError(error.message, code=error.code, span=span, hint=error.hint) from error
 
-    def base(self, stage: Stage) -> Source:
-        """What the stage stands on. Raises PlanError, DockerfileError."""
+    def _base_name(self, stage: Stage) -> str:
         from_ = stage.from_
         name = self._expander.word(from_.image, self._shared, from_.span)
         if not name.strip():
@@ -140,6 +139,11 @@ class StageTable:
                 notes=("FROM sees only arguments that are declared before the first FROM, and platform arguments",),
                 hint=self._near_argument(from_.image) or "give the argument a default: ARG NAME=VALUE before FROM",
             )
+        return name
+
+    def base(self, stage: Stage) -> Source:
+        """What the stage stands on. Raises PlanError, DockerfileError."""
+        from_, name = stage.from_, self._base_name(stage)
         for earlier in reversed(self._by_name.get(name, ())):
             if earlier.index < stage.index:
                 return self.replacement(earlier) or StageSource(earlier.index)
@@ -192,6 +196,30 @@ class StageTable:
                     raise
                 if options.from_ and options.type != "tmpfs":
                     yield self._edge(stage, options.from_, "mount", mount.span)
+
+    def loose_faults(self, stage: Stage) -> tuple[Diagnostic, ...]:
+        """What is wrong with a stage that nobody needs: its FROM must have a meaning, and no name may lead round in a circle.
+
+        Nothing is resolved, and a name of a later stage is no fault here.
+        """
+        found: list[Diagnostic] = []
+        instructions = stage.instructions
+        try:
+            self._base_name(stage)
+            self.platform(stage)
+            if self.replacement(stage):
+                instructions = ()
+        except (PlanError, DockerfileError) as error:
+            found += error.diagnostics
+        for instruction in instructions:
+            try:
+                for _ in self.edges(stage, instruction):
+                    pass
+            except (PlanError, DockerfileError) as error:
+                found += (
+                    each for each in error.diagnostics if each.code in ("stage-unknown", "stage-cycle", "from-variable")
+                )
+        return tuple(found)
 
     def _edge(self, stage: Stage, name: str, kind: EdgeKind, span: Span) -> Edge:
         if _VARIABLE.search(name):

@@ -102,7 +102,18 @@ def test_directories_join_and_are_layers_but_for_the_root() -> None:
 
 def test_a_directory_is_expanded_and_joins_the_one_of_the_base() -> None:
     made = target(planned("FROM full\nENV d=x\nWORKDIR $d/$e\n", {"full": FULL})).config
-    assert made.working_dir == "/srv/x/"
+    assert made.working_dir == "/srv/x"
+
+
+def test_an_absolute_directory_stays_as_it_is_written() -> None:
+    plan = target(planned("FROM busybox\nWORKDIR /a//b/../c/\nWORKDIR d/\nCOPY x .\nWORKDIR /e/\n"))
+    assert [entry.created_by.partition(" #")[0] for entry in plan.history] == [
+        "WORKDIR /a//b/../c/",
+        "WORKDIR /a/c/d",
+        "COPY x .",
+        "WORKDIR /e/",
+    ]
+    assert plan.config.working_dir == "/e/"
 
 
 @pytest.mark.parametrize("user", ["4294967296", "2147483648:2147483648", "-1", "0:-1", "1:99999999999999999999999"])
