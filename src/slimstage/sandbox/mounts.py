@@ -112,11 +112,10 @@ def device_paths(device: str) -> tuple[str, str]:
 
 
 def hosts_file(spec: SandboxSpec) -> bytes:
-    """The bytes of /etc/hosts: the loopback names, then the caller's, then the host name."""
-    lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+    """The bytes of /etc/hosts: the loopback names with the host's, then the caller's lines. Source: BuildKit's executor."""
+    own = f" {spec.hostname}" if spec.hostname else ""
+    lines = [f"127.0.0.1\tlocalhost{own}", "::1\tlocalhost ip6-localhost ip6-loopback"]
     lines += [f"{address}\t{name}" for name, address in spec.extra_hosts]
-    if spec.hostname:
-        lines.append(f"127.0.0.1\t{spec.hostname}")
     return ("\n".join(lines) + "\n").encode("utf-8", "surrogateescape")
 
 

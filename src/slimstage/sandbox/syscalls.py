@@ -15,6 +15,7 @@ _libc.syscall.restype = ctypes.c_long
 
 _IS_ARM = os.uname().machine in ("aarch64", "arm64")
 _PIVOT_ROOT, _CAPSET, _KEYCTL, _SECCOMP = (41, 91, 219, 277) if _IS_ARM else (155, 126, 250, 317)
+_RT_SIGACTION = 134 if _IS_ARM else 13
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 _LANDLOCK_CREATE_RULESET, _LANDLOCK_RESTRICT_SELF = 444, 446
@@ -64,6 +65,16 @@ def _check(what: str, result: int) -> int:
 
 def _int(value: int) -> ctypes.c_long:
     return ctypes.c_long(value)
+
+
+# -- signals ---------------------------------------------------------------------------------------------------------
+
+
+def reset_internal_signals() -> None:
+    """The two signals that glibc keeps to itself do again what the kernel does with them; its posix_spawn ignores them."""
+    action = (ctypes.c_ulong * 4)()  # handler SIG_DFL, no flags, no restorer, empty mask
+    for number in (32, 33):
+        _call(f"reset signal {number}", _RT_SIGACTION, _int(number), ctypes.byref(action), None, _int(8))
 
 
 # -- namespaces ------------------------------------------------------------------------------------------------------

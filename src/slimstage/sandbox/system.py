@@ -110,7 +110,8 @@ class SystemMounts:
         for name in ("pts", "shm", "mqueue"):
             os.mkdir(name, 0o755, dir_fd=dev)
         for name, link in _LINKS:
-            os.symlink(link, name, dir_fd=dev)
+            if name != "core" or os.path.exists(link):  # not every kernel has it
+                os.symlink(link, name, dir_fd=dev)
         for name, major, minor in _NODES:
             self._put_node(dev, name, major, minor)
         for source, place in devices:

@@ -24,6 +24,7 @@ def main(request_fd: int = 3) -> None:
     os.umask(0o022)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(number, signal.SIG_DFL)  # whoever started the builder may have ignored some (nohup)
+    syscalls.reset_internal_signals()
     gc.disable()  # nothing here lives long; and a collection would copy the pages that forks share
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors report to the builder; the kernel reaps them
