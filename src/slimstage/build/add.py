@@ -95,7 +95,7 @@ def unpack_archive(
         os.lseek(fd, 0, os.SEEK_SET)
         return None
     base = into.resolve(destination)
-    into.make_directories(base)
+    into.make_directories(base, made_by="archive")
     unpacking = _Unpacking(into, base, owner)
     try:
         for member in reader:
@@ -138,7 +138,7 @@ class _Unpacking:
             return  # the destination keeps its own metadata
         above, _, name = member.path.rpartition("/")
         parent = into.resolve(f"{self._base}/{above}")
-        into.make_directories(parent)
+        into.make_directories(parent, made_by="member")
         path = f"{parent}/{name}" if parent else name
         existing = into.kind(path)
         if existing is not None and not (existing == "dir" and member.kind == "dir"):

@@ -61,7 +61,7 @@ def copy_step(
         with Destination(
             draft.path,
             below if is_based else None,
-            owner=owner or (0, 0),
+            owner=owner,
             mode=mode.octal if mode is not None and mode.octal is not None else 0o755,
             now_ns=time.time_ns() if now_ns is None else now_ns,
         ) as into:
@@ -120,6 +120,7 @@ class _Copier:
                 self._entry(target, entry, tree)
             elif path not in picked.passing or into.kind(target) != "dir":
                 self._directory(target, entry)
+        into.took_contents_of(base, picked.entry)
 
     def text(self, name: str, content: bytes) -> None:
         """A heredoc: a file with this content, 0644."""

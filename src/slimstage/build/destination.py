@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 from slimstage.build.owners import Owner
 from slimstage.errors import ContextError, StoreError
@@ -23,20 +24,23 @@ from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
 from slimstage.values import replace
 
+MadeBy: TypeAlias = Literal["copy", "archive", "member"]
+
 
 class Destination:
     """One draft being filled. Not for several threads. Leaving the `with` without `finish` leaves the draft half done.
 
-    below: the parent's tree, None for an empty one. owner, mode: of directories that have to be made on the way.
-    now_ns: their time.
+    below: the parent's tree, None for an empty one. owner, mode: of directories that have to be made on the way; owner None
+    is root. now_ns: their time. Where the directory above is setgid, a new one is too, and has its group when it has no owner.
     """
 
     def __init__(
-        self, draft: str, below: UnionTree | None, *, owner: Owner = (0, 0), mode: int = 0o755, now_ns: int
+        self, draft: str, below: UnionTree | None, *, owner: Owner | None = None, mode: int = 0o755, now_ns: int
     ) -> None:
         self._below = below
         self.now_ns = now_ns
-        self._made = Entry("", "dir", mode, owner[0], owner[1], mtime_ns=now_ns)
+        self._owner = owner
+        self._made = Entry("", "dir", mode, *(owner or (0, 0)), mtime_ns=now_ns)
         self._kinds: dict[str, Kind] = {}
         self._targets: dict[str, str] = {}
         self._hiding: set[str] = set()
@@ -109,14 +113,37 @@ class Destination:
         lower = self.lower(path)
         return lower.target if lower is not None else ""
 
-    def make_directories(self, path: str) -> None:
-        """Makes a resolved directory and what is missing above it. Raises ContextError when a file is in the way."""
+    def make_directories(self, path: str, *, made_by: MadeBy = "copy") -> None:
+        """Makes a resolved directory and what is missing above it. Raises ContextError when a file is in the way.
+
+        made_by: "archive", a directory that an archive is unpacked to, knows no --chmod; a "member" of one that has no
+        entry no --chown either, and is never setgid.
+        """
         for here in above_and_itself(path):
             kind = self.kind(here)
             if kind is None:
-                self.directory(replace(self._made, path=here))
+                self.directory(self._new(here, made_by))
             elif kind != "dir":
                 raise ContextError(f'"/{here}" is not a directory, nothing can be copied into it', code="copy-not-dir")
+
+    def _new(self, path: str, made_by: MadeBy) -> Entry:
+        """A directory that is made on the way, as mkdir makes it below the one above."""
+        above = path.rpartition("/")[0]
+        made = self.writer.lstat(above)
+        lower = self.lower(above) if made is None else None
+        mode, gid = (made.st_mode, made.st_gid) if made is not None else (lower.mode, lower.gid) if lower else (0, 0)
+        is_setgid = bool(mode & stat.S_ISGID)
+        inherited = gid if is_setgid else 0
+        if made_by == "member":
+            return replace(self._made, path=path, mode=0o755, uid=0, gid=inherited)
+        own = self._made.mode if made_by == "copy" else 0o755
+        uid, gid = self._owner or (0, inherited)
+        return replace(self._made, path=path, mode=own | (stat.S_ISGID if is_setgid else 0), uid=uid, gid=gid)
+
+    def took_contents_of(self, path: str, source: Entry) -> None:
+        """Gives a directory, to which another's contents were copied, that one's time; all else is its own."""
+        if path and source.path:  # a root has no time that an input determines
+            self.writer.set_time(path, source.mtime_ns)
 
     def directory(self, entry: Entry) -> None:
         """Makes the directory, or gives the one that is there this metadata; the way to it must be there.

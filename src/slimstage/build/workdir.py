@@ -34,7 +34,10 @@ def workdir_step(step: WorkdirStep, parent: Sequence[str], draft: Draft, *, now_
         user = _text(below.read(PASSWD)) if step.user else None
         identity = resolve_user(step.user, user, _text(below.read(GROUP)) if step.user else None)
         with Destination(
-            draft.path, below if parent else None, owner=(identity.uid, identity.gid), now_ns=now_ns or time.time_ns()
+            draft.path,
+            below if parent else None,
+            owner=(identity.uid, identity.gid) if step.user else None,
+            now_ns=now_ns or time.time_ns(),
         ) as into:
             path = into.resolve(step.path)
             was_made = into.kind(path) is None

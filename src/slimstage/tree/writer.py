@@ -85,6 +85,11 @@ class TreeWriter:
             fd = self._keep(path, os.open(name, DIRECTORY, dir_fd=parent))
         self._set_directory(fd, entry, path)
 
+    def set_time(self, path: str, mtime_ns: int) -> None:
+        """Gives a directory that time when all is written; it is made as a parent is when it is missing."""
+        self.open_directory(path)
+        self._times[path] = mtime_ns
+
     def file(self, entry: Entry, data: Data) -> int:
         """Makes a new regular file with this content; returns its size in bytes (`entry.size` is not used)."""
         parent, name = self.place(entry.path)
