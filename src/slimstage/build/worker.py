@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimstage.bases.base import Base, BaseResolver
+from slimstage.build.destination import disk_errors
 from slimstage.build.executor import StepOutcome, StepTask
 from slimstage.build.files import FileSteps, Reading
 from slimstage.build.running import RunSteps
@@ -31,10 +32,12 @@ from slimstage.cache.local import Cache
 from slimstage.diagnostics import Span
 from slimstage.errors import Interrupted, SlimstageError
 from slimstage.events import CacheHit, Listener, StepCancelled, StepFailedEvent, StepFinished, StepStarted
-from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId
+from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId, WorkdirStep
 from slimstage.store.files import store_error, wait_lock_cancellable
 from slimstage.store.records import Record
+from slimstage.store.snapshots import Draft
 from slimstage.store.store import Store
+from slimstage.tree.unchanged import drop_unchanged
 from slimstage.values import dataclass
 
 
@@ -172,6 +175,8 @@ class Worker:
             else:
                 assert not isinstance(step, BaseStep)
                 size = self._files.make_directory(step, lowers, draft)
+            if self._holds_what_was_there(step, lowers, draft):
+                size = None
             layer = self._store.snapshots.freeze(draft, size_bytes=size)
         except BaseException:
             self._store.snapshots.discard(draft)
@@ -184,6 +189,13 @@ class Worker:
         took = self._clock() - began
         self._finished(step, took, bytes_, why)
         return StepOutcome(step.id, "run", content, (layer,), bytes_, took, created_s, why, key)
+
+    def _holds_what_was_there(self, step: AnyStep, lowers: tuple[str, ...], draft: Draft) -> bool:
+        """Takes what did not change out of the layer; True when its size is another now."""
+        if not lowers or isinstance(step, WorkdirStep) or (isinstance(step, CopyStep) and step.is_link):
+            return False
+        with disk_errors(step.title):
+            return drop_unchanged(draft.path, lowers)
 
     def _lock_path(self, key: str) -> str:
         name = hashlib.sha256(key.encode()).hexdigest()[:3]

@@ -67,6 +67,16 @@ def set_opaque(directory: int) -> None:
         os.setxattr(directory, OPAQUE_SUBSTITUTE, b"y")
 
 
+def clear_opaque(directory: int) -> None:
+    """Takes the mark away, in either form. Idempotent."""
+    for name in (opaque_name(), OPAQUE_SUBSTITUTE):
+        try:
+            os.removexattr(directory, name)
+        except OSError as error:
+            if error.errno != errno.ENODATA and error.errno not in _REFUSALS:
+                raise
+
+
 def holds_overlays_marks(directory: str) -> bool:
     """Tries in an empty directory of the store's file system whether overlayfs' own marks can be made there.
 
