@@ -3,6 +3,7 @@
 # make check   ruff and mypy only
 # make bench   slimstage beside BuildKit and buildah
 # make fuzz    TARGET=tar MINUTES=60: fuzz one reader of others' files (docs/fuzzing.md); fuzz-corpus chooses what is committed
+# make differential   generated Dockerfiles, built by a real BuildKit and by slimstage, compared (MINUTES=30)
 # make bench-scale   how cost grows with files, stages, steps, sizes and jobs, with the plots of docs/scaling.md
 #
 # Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
@@ -16,7 +17,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test test-fast demo bench bench-scale fuzz fuzz-corpus docs requirements clean
+.PHONY: help setup check test test-fast demo bench bench-scale differential fuzz fuzz-corpus docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -58,6 +59,11 @@ fuzz: setup
 fuzz-corpus: setup
 	@$(PY) -m fuzz.minimise $(TARGET)
 
+# A dockerd on PATH or in BENCH_PATH, started as our own; what is found is kept in .differential.
+differential: setup
+	@cd tests && ../$(PY) -m differential.steps
+	@cd tests && ../$(PY) -m differential.search --minutes $(or $(MINUTES),30) --save ../.differential
+
 docs: setup
 	$(PY) scripts/make_cli_docs.py
 
@@ -70,4 +76,4 @@ requirements: setup
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench .fuzz .test-store
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo .bench .fuzz .differential .test-store

@@ -1,0 +1,1 @@
+"""Generated Dockerfiles, built by a real BuildKit and by slimstage: `python -m differential.search`, `.steps`."""

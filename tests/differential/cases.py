@@ -1,0 +1,90 @@
+"""Generated cases: stages, their scopes and their links to each other, over one context."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from differential import words
+from differential.commands import runs
+from differential.contexts import contexts, named
+from differential.files import Sources, copies
+from support.buildkit_case import Case
+
+_sampled = st.sampled_from
+NAMES = ("one", "two", "Three", "base2")
+_ARGS = {
+    "A": ("x", "", "xyx", "/from/arg", "a b"),
+    "B": ("bb", "$A"),
+    "U": ("u",),
+    "B_": ("base", "rich", "one"),
+    "TARGETARCH": ("mips",),
+    "HTTP_PROXY": ("http://proxy:1",),
+    "C": ("7:8",),
+    "M": ("711",),
+    "P": ("8080",),
+    "S": ("SIGHUP",),
+    "UNUSED": ("1",),
+}
+
+
+@st.composite
+def _instructions(draw: st.DrawFn, known: Sources, number: int) -> str:
+    kind = draw(st.integers(0, 11))
+    if kind <= 3:
+        made = draw(copies(known))
+    elif kind <= 6:
+        made = draw(runs(known.stages, number))
+    elif kind == 7:
+        made = draw(words.environment)
+    elif kind == 8:
+        made = draw(words.arguments)
+    elif kind == 9:
+        made = draw(words.places)
+    elif kind == 10:
+        made = draw(st.one_of(words.users, words.shells))
+    else:
+        made = draw(words.config)
+    if draw(st.integers(0, 24)) == 24 and "<<" not in made:
+        return f"ONBUILD {made}"
+    return made
+
+
+@st.composite
+def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
+    """flags: of the newer flags, those that this BuildKit knows."""
+    context = draw(contexts())
+    paths = named(context)
+    lines: list[str] = []
+    if draw(st.integers(0, 14)) == 14:
+        lines.append(
+            draw(_sampled(("# check=skip=all", "# check=error=false", "# escape=\\", "#escape = \\", "# unknown=x")))
+        )
+    if draw(st.integers(0, 9)) == 9:
+        lines.append("# comment above")
+    lines += draw(st.lists(words.arguments, max_size=2))
+    bases = ["base", "rich"]
+    stages: list[str] = []
+    for number in range(draw(_sampled((1, 1, 2, 2, 3, 4)))):
+        start = draw(_sampled((*bases, "base", "base", "rich", "scratch", *(stages * 3), "${B_:-base}")))
+        platform = draw(_sampled(("", "", "", "", "", "", "--platform=$BUILDPLATFORM ", "--platform=linux/amd64 ")))
+        name = draw(_sampled(("", *NAMES)))
+        lines.append(f"FROM {platform}{start}" + (f" {draw(_sampled(('AS', 'as')))} {name}" if name else ""))
+        known = Sources(paths, (*stages, *map(str, range(number)), *bases) if number else tuple(bases), flags)
+        if start == "scratch" and draw(st.integers(0, 3)):
+            lines.append("COPY --from=base /bin /bin")
+        for _ in range(draw(st.integers(1, 7))):
+            made = draw(_instructions(known, number))
+            lines += [made, ""] if draw(st.integers(0, 9)) == 9 else [made]
+        if name:
+            stages.append(name)
+    args = {
+        name: draw(_sampled(_ARGS[name])) for name in draw(st.lists(_sampled(sorted(_ARGS)), max_size=3, unique=True))
+    }
+    target = draw(_sampled(("", "", "", "", *stages)))
+    secrets = {"s1": "secret value\n"}
+    text = "\n".join(lines) + "\n"
+    if draw(st.integers(0, 19)) == 19 and "\\" not in text.replace("\\\n", ""):
+        text = "# escape=`\n" + text.replace("\\\n", "`\n")
+    if draw(st.integers(0, 29)) == 29:
+        text = text.replace("\n", "\r\n")
+    return Case(text, context, args, target, secrets)

@@ -1,0 +1,111 @@
+"""Generated RUN lines: what a step may do to a file tree and see of its mounts and environment."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+_sampled = st.sampled_from
+
+PATHS = (
+    "/x", "/x/a", "/x/d", "/x/d/f", "/opt", "/opt/d", "/opt/d/f", "/opt/l", "/opt/o", "/opt/o/new", "/home/app",
+    "/home/app/f", "/y", "/etc/group", "/tmp/t", "/y/z", "/bin/yes", "q", "/opt/d/h", "/root", "/opt/dang",
+    "/usr/bin",
+)  # fmt: skip
+_CHANGES = (
+    "echo one > {0}", "mkdir -p {0}", "rm -rf {0}", "rm -f {0}", "mv {0} {1}", "ln -s {1} {0}", "ln -f {0} {1}",
+    "cp -a {0} {1}", "chmod 750 {0}", "chmod 4711 {0}", "chmod u=rwx,go=rx {0}", "chown 1000:44 {0}",
+    "chown -h app {0}", "touch {0}", "touch -d '2012-03-04 05:06:07' {0}", "rm -rf {0} && mkdir {0}",
+    "rm -rf {0} && echo file > {0}", "rm -rf {0} && ln -s {1} {0}", "mkfifo {0}", "echo more >> {0}",
+    "rm -rf {0}/* {0}/.[!.]*", "rm -rf {0} && mkdir -p {0}/n && echo n > {0}/n/m", "mv {0} {0}.new",
+    "mv {0} /m && mv /m {0}", "cp {0} {0}.c && mv {0}.c {0}", "mkdir -p {0} && cp -a {1} {0}/", "rmdir {0}",
+    "chmod g+s {0}", ": > {0}", "truncate -s 5 {0}", "mknod {0} p", "chown 0:0 {0}", "ln {0} {0}.2 && rm {0}",
+    "echo $A > {0}", "echo '$A' \"$B\" > {0}",
+)  # fmt: skip
+SEEN = (
+    "env | sort > /seen", "id > /seen", "pwd > /seen", "umask > /seen", "echo $0 $# > /seen",
+    "cat /proc/self/status | grep -E '^(Cap|NoNew|Secc|Gr)' > /seen", "hostname > /seen", "ulimit -a > /seen",
+    "set -o > /seen", "ls / > /seen", "cat /proc/self/cmdline | tr '\\0' '|' > /seen", "ls -a /dev > /seen",
+)  # fmt: skip
+_SECRETS = (
+    "id=s1", "id=s1,target=/sec/ret", "id=s1,mode=0444,uid=1000", "id=s1,env=S", "id=nosuch", "id=nosuch,required",
+    "target=/etc/s1", "id=s1,target=rel", "id=s1,env=S,target=/k", "id=s1,dst=/opt/d/f", "id=nosuch,env=S", "src=s1,gid=44",
+)  # fmt: skip
+_SECRETS_SEEN = (
+    "stat -c '%F %a %u:%g %n' /run/secrets /run/secrets/* /sec /sec/* /k /etc/s1 /opt/d/f > /listed 2>&1;"
+    ' cat /run/secrets/* >> /listed 2>&1; echo "s=$S" >> /listed'
+)
+_CACHES = (
+    "",
+    ",uid=1000,gid=44",
+    ",mode=0700",
+    ",sharing=locked",
+    ",uid=7,mode=1777,sharing=private",
+    ",ro",
+    ",from=base,source=/etc",
+)
+_EXEC = (
+    '["/bin/mkdir", "-p", "/e/f"]', '["touch", "/$A"]', '["/bin/sh", "-c", "echo $A > /y"]', '["nosuch"]',
+    '["/bin/ln", "-s", "a", "/ln"]',
+)  # fmt: skip
+_FLAGS = ("--network=none", "--network=default", "--network=$A", "--network=host")
+_MOUNTED = "for f in {0} {0}/*; do stat -c '%F %a %u:%g %n' $f; done > /listed 2>&1"
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> str:
+    """One command of a shell; it may fail, and the step goes on."""
+    if draw(st.integers(0, 5)) == 5:
+        return draw(_sampled(SEEN))
+    first, second = draw(_sampled(PATHS)), draw(_sampled(PATHS))
+    return draw(_sampled(_CHANGES)).format(first, second)
+
+
+@st.composite
+def _mounts(draw: st.DrawFn, stages: tuple[str, ...], number: int) -> tuple[str, str]:
+    """A --mount and a command that looks at it."""
+    kind = draw(st.integers(0, 4))
+    place = draw(_sampled(("/m", "/m/n", "/opt/d", "rel", "/mnt", "$A", "/opt/l/k", "/tmp")))
+    seen = place if place.startswith("/") else "."
+    if kind == 0:
+        source = draw(_sampled(("", ",source=d", ",src=/d", ",source=a", ",source=nope", ",source=d/e,readonly")))
+        rw = draw(_sampled(("", ",rw", ",ro", ",rw=true", ",readonly=false")))
+        return f"--mount=target={place}{source}{rw}", f"{_MOUNTED.format(seen)}; echo w > {seen}/w"
+    if kind == 1 and stages:
+        source = draw(_sampled(("", ",source=/opt/d", ",source=etc", ",source=/x", ",source=/opt/l")))
+        return f"--mount=type=bind,from={draw(_sampled(stages))},target={place}{source}", _MOUNTED.format(seen)
+    if kind == 2:
+        look = f"{_MOUNTED.format(seen)}; echo c >> {seen}/kept; wc -l {seen}/kept >> /listed 2>&1"
+        return f"--mount=type=cache,id=c{number},target={place}{draw(_sampled(_CACHES))}", look
+    if kind == 3:
+        size = draw(_sampled(("", ",size=1m", ",size=4096")))
+        return f"--mount=type=tmpfs,target={place}{size}", f"{_MOUNTED.format(seen)}; echo t > {seen}/t; mkdir {seen}/u"
+    return f"--mount=type=secret,{draw(_sampled(_SECRETS))}", _SECRETS_SEEN
+
+
+@st.composite
+def runs(draw: st.DrawFn, stages: tuple[str, ...], number: int) -> str:
+    """A RUN in one of its forms. number: tells its cache mounts from those of other stages."""
+    commands = draw(st.lists(changes(), min_size=1, max_size=4))
+    flags = []
+    if draw(st.integers(0, 3)) == 3:
+        for _ in range(draw(st.integers(1, 2))):
+            flag, look = draw(_mounts(stages, number))
+            flags.append(flag)
+            commands.insert(0, look)
+    if draw(st.integers(0, 19)) == 19:
+        flags.append(draw(_sampled(_FLAGS)))
+    head = " ".join(("RUN", *flags))
+    form = draw(st.integers(0, 11))
+    if form == 0:
+        return f"{head} {draw(_sampled(_EXEC))}"
+    if form == 1:
+        return f"{head} <<EOF\n" + "\n".join(commands) + "\nEOF"
+    if form == 2:
+        return f"{head} <<-'EOF'\n\t#!/bin/sh\n" + "\n".join(f"\t{each}" for each in commands) + "\n\tEOF"
+    if form == 3:
+        return f"{head} cat <<EOF > /h && cat <<'E2' >> /h\n$A \\$B\nEOF\n$A \\$B\nE2"
+    if form == 4:
+        return f"{head} " + "; \\\n  # a comment\n  ".join(commands) + "; \\\n\n true"
+    if form == 5:
+        return f"{head} set -e; " + "; ".join(commands)
+    return f"{head} " + "; ".join(commands) + "; true"
