@@ -150,7 +150,7 @@ class _Unpacking:
         if member.kind == "dir":
             into.replacing_directory(entry)
             return
-        into.claim(path, entry.kind, member.target)
+        into.claim(path, entry.kind)
         if member.kind == "file":
             fd = into.writer.create(path)
             try:
@@ -174,7 +174,7 @@ class _Unpacking:
             raise FormatError(f'"{path}" is a hard link to "{target}", which is no file of it', code="bad-tar")
         if into.writer.lstat(first) is None:
             into.copy_up(first)
-        into.claim(path, kind, into.target(first) if kind == "symlink" else "")
+        into.claim(path, kind)
         into.writer.link(path, first)
 
     def _entry(self, member: TarMember, path: str) -> Entry:

@@ -160,7 +160,7 @@ class _Copier:
             self.files += 1
             self._file(target, entry, tree)
             return
-        into.claim(target, "file" if kind == "socket" else kind, entry.target)
+        into.claim(target, "file" if kind == "socket" else kind)
         uid, gid, mode = self._metadata(entry)
         if kind == "char" and entry.rdev == (0, 0):
             raise ContextError(

@@ -18,13 +18,17 @@ from typing import Literal, Self, TypeAlias
 from slimstage.build.owners import Owner
 from slimstage.errors import ContextError, StoreError
 from slimstage.store.space import DISK_FULL, FULL, HINT
-from slimstage.tree.entry import Entry, Kind
+from slimstage.tree.entry import KINDS, Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
 from slimstage.values import replace
 
 MadeBy: TypeAlias = Literal["copy", "archive", "member"]
+
+_MOST_KNOWN = 16_384
+"""Names whose kind is remembered; of more, the draft itself is asked."""
+_MOST_LISTED = 64
 
 
 class Destination:
@@ -41,8 +45,11 @@ class Destination:
         self.now_ns = now_ns
         self._owner = owner
         self._made = Entry("", "dir", mode, *(owner or (0, 0)), mtime_ns=now_ns)
-        self._kinds: dict[str, Kind] = {}
-        self._targets: dict[str, str] = {}
+        self._kinds: dict[str, dict[str, Kind]] = {}
+        """By directory, what was written into it."""
+        self._known = 0
+        self._unknown: set[str] = set()
+        """Directories of which too much was written to remember it."""
         self._hiding: set[str] = set()
         self._lower_names: dict[str, frozenset[str]] = {}
         self.writer = TreeWriter(draft, inherit=self._inherit)
@@ -53,11 +60,33 @@ class Destination:
         """What is at a resolved path, None when nothing."""
         if not path:
             return "dir"
-        found = self._kinds.get(path)
+        found = self._own(path)
         if found is not None:
             return found
         lower = self.lower(path)
         return lower.kind if lower is not None else None
+
+    def _own(self, path: str) -> Kind | None:
+        """What this layer has there so far."""
+        above, _, name = path.rpartition("/")
+        names = self._kinds.get(above)
+        if names is not None:
+            return names.get(name)
+        if above not in self._unknown:
+            return None
+        status = self.writer.lstat(path)
+        return None if status is None else KINDS[stat.S_IFMT(status.st_mode)]
+
+    def _wrote(self, path: str, kind: Kind) -> None:
+        above, _, name = path.rpartition("/")
+        if above in self._unknown:
+            return
+        self._kinds.setdefault(above, {})[name] = kind
+        self._known += 1
+        if self._known > _MOST_KNOWN:
+            self._unknown.update(self._kinds)
+            self._kinds.clear()
+            self._known = 0
 
     def lower(self, path: str) -> Entry | None:
         """What the parent's tree has at a resolved path, unless this layer hides it."""
@@ -66,13 +95,15 @@ class Destination:
         above, _, name = path.rpartition("/")
         names = self._lower_names.get(above)
         if names is None:
+            if len(self._lower_names) >= _MOST_LISTED:
+                del self._lower_names[next(iter(self._lower_names))]
             names = self._lower_names[above] = self._names(above)
         return self._below.lstat(path) if name in names else None
 
     def _names(self, directory: str) -> frozenset[str]:
         at = directory
         while at:
-            if at in self._hiding or self._kinds.get(at, "dir") != "dir":
+            if at in self._hiding or (self._own(at) or "dir") != "dir":
                 return frozenset()
             at = at.rpartition("/")[0]
         assert self._below is not None
@@ -108,8 +139,8 @@ class Destination:
 
     def target(self, path: str) -> str:
         """Of the symlink at a resolved path."""
-        if path in self._targets:
-            return self._targets[path]
+        if self._own(path) == "symlink":
+            return self.writer.readlink(path)
         lower = self.lower(path)
         return lower.target if lower is not None else ""
 
@@ -159,9 +190,9 @@ class Destination:
                 hint="remove it in a RUN before, or use COPY --link",
             )
         self.writer.directory(entry)
-        self._kinds[path] = "dir"
+        self._wrote(path, "dir")
 
-    def claim(self, path: str, kind: Kind, target: str = "") -> None:
+    def claim(self, path: str, kind: Kind) -> None:
         """Says that something other than a directory is about to be written there. Raises ContextError over one."""
         if self.kind(path) == "dir":
             raise ContextError(
@@ -169,9 +200,7 @@ class Destination:
                 code="copy-file-over-dir",
                 hint="end the destination with / to copy into it",
             )
-        self._kinds[path] = kind
-        if kind == "symlink":
-            self._targets[path] = target
+        self._wrote(path, kind)
 
     def clear(self, path: str) -> None:
         """Removes what is there, whatever it is, so that something of another kind can take its place (archives)."""
@@ -180,6 +209,8 @@ class Destination:
             return
         self.writer.remove(path)
         below = path + "/"
+        above, _, name = path.rpartition("/")
+        self._kinds.get(above, {}).pop(name, None)
         for known in [each for each in self._kinds if each == path or each.startswith(below)]:
             del self._kinds[known]
         for known in [each for each in self._lower_names if each == path or each.startswith(below)]:
@@ -191,7 +222,7 @@ class Destination:
         self.writer.directory(entry)
         if entry.path in self._hiding:
             self.writer.opaque(entry.path)
-        self._kinds[entry.path] = "dir"
+        self._wrote(entry.path, "dir")
 
     def copy_up(self, path: str) -> None:
         """Brings what the parent's tree has at a resolved path into this layer; not a directory."""
@@ -220,7 +251,7 @@ class Destination:
         self.writer.close()
 
     def _inherit(self, path: str) -> Entry:
-        self._kinds[path] = "dir"
+        self._wrote(path, "dir")
         lower = self.lower(path)
         return lower if lower is not None and lower.kind == "dir" else replace(self._made, path=path)
 

@@ -17,6 +17,7 @@ from slimstage.build.request import BuildRequest
 from slimstage.cache.explain import facts
 from slimstage.context.changes import changed_since_opened
 from slimstage.context.fingerprint import selection_digest
+from slimstage.context.listing import Changed, Scratch
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
@@ -125,6 +126,7 @@ class FileSteps:
         self._names = source_names(graph)
         self._emit, self._clock = listener, clock
         self._memory = StoreMemory(store.digests)
+        self._keep = Scratch(store.session.directory).keep
         self._lock = threading.Lock()
         self._early: dict[StepId, Reading] = {}
         self._warned: set[str] = set()
@@ -159,7 +161,12 @@ class FileSteps:
         if step.paths:
             reading.tree, where = self._tree(step.source, stacks, reading.cleanup)
             selection = select(
-                reading.tree, step.paths, excludes=step.exclude, keeps_parents=step.keeps_parents, where=where
+                reading.tree,
+                step.paths,
+                excludes=step.exclude,
+                keeps_parents=step.keeps_parents,
+                where=where,
+                keep=self._keep,
             )
             self._warn_of_changes(selection, reading.tree, self._spans.get(step.id))
             reading.selection = self._normal(selection)
@@ -225,7 +232,7 @@ class FileSteps:
 
     def _bind(self, mount: BindMount, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
         tree, where = self._tree(mount.source, stacks, reading.cleanup)
-        selection = self._normal(select(tree, [mount.path], where=where))
+        selection = self._normal(select(tree, [mount.path], where=where, keep=self._keep))
         self._warn_of_changes(selection, tree, None)
         from_stage = not isinstance(mount.source, FromContext)
         name = f"files at mount {mount.target}"
@@ -263,7 +270,7 @@ class FileSteps:
             replace(
                 picked,
                 entry=_as_recorded(picked.entry),
-                below=tuple((path, _as_recorded(entry)) for path, entry in picked.below),
+                below=Changed(picked.below, _as_recorded),
             )
             for picked in selection
         )

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from itertools import islice
 
+from slimstage.context.listing import Item, Listing
 from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection
 from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
@@ -22,6 +25,7 @@ BLOCK = 1 << 20
 WORTH_REMEMBERING_BYTES = 64 << 10
 """Of a layer's file: a smaller one is read again in less time than it takes to ask when its inode was made."""
 VERSION = b"selection-1"
+_FORESEEN = 512
 
 
 def selection_digest(
@@ -47,7 +51,7 @@ def selection_digest(
                 seen.append((picked.entry, content))
             continue
         state.update(b"D\0")
-        for path, entry in picked.below:
+        for path, entry in _foreseen(picked.below, memory):
             tag = "p" if path in picked.passing else "b"
             content = _content(entry, tree, memory)
             _feed(state, tag, path, entry, content, keeps_owners)
@@ -63,6 +67,16 @@ def _feed(state: hashlib._Hash, tag: str, path: str, entry: Entry, content: str,
     state.update(os.fsencode(f"{tag}\0{path}\0{entry.kind}\0{mode}\0{owner}\0{content}\0{more}\0{len(entry.xattrs)}\0"))
     for name, value in entry.xattrs.items() if entry.xattrs else ():
         state.update(b"%s\0%d\0%s" % (os.fsencode(name), len(value), value))
+
+
+def _foreseen(listing: Listing, memory: DigestMemory) -> Iterator[Item]:
+    """The same items; the memory is told of those to come, some hundreds at a time."""
+    items = iter(listing)
+    while some := list(islice(items, _FORESEEN)):
+        memory.foresee(
+            [e.file_identity for _, e in some if isinstance(e, ContextEntry) and e.kind == "file" and e.size]
+        )
+        yield from some
 
 
 def _content(entry: Entry, tree: SourceTree, memory: DigestMemory) -> str:

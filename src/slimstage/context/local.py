@@ -12,17 +12,17 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from operator import attrgetter
 from typing import Self
 
 from slimstage.context.patterns import Matched, Pattern, PatternMatcher
 from slimstage.context.tree import FileIdentity
 from slimstage.errors import ContextError
 from slimstage.tree.entry import KINDS, NO_DEVICE, NO_XATTRS, Entry
-from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
+from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, ascend, link_path, open_real
 from slimstage.tree.xattrs import read_xattrs
 from slimstage.values import dataclass
 
+_OPEN_LEVELS = 64
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -123,11 +123,38 @@ class LocalContext:
 
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory that is not ignored, directories first, sorted by bytes; not itself."""
-        found: list[Entry] = []
         state = self.ignored.match_below(path)[1] if self.ignored is not None and path else None
-        with self._directory(path) as opened:
-            self._scan(opened.fd, f"{path}/" if path else "", state, found)
-        return iter(found)
+        levels: list[_Level] = []
+        waiting: list[
+            tuple[int, Entry]
+        ] = []  # ignored directories, with their depth: they come when something below does
+        try:
+            levels.append(self._level(self._directory(path).fd, f"{path}/" if path else "", state))
+            while levels:
+                level = levels[-1]
+                if not level.names:
+                    self._leave(levels)
+                    while waiting and waiting[-1][0] > len(levels):
+                        waiting.pop()
+                    continue
+                found = self._child(level, level.names.pop())
+                if found is None:
+                    continue
+                entry, is_out, below, inner = found
+                if inner >= 0:
+                    levels.append(self._level(inner, entry.path + "/", below))
+                    if len(levels) > _OPEN_LEVELS:
+                        levels[-_OPEN_LEVELS - 1].close()
+                if is_out:
+                    waiting.append((len(levels), entry))
+                else:
+                    for _, above in waiting:
+                        yield above
+                    waiting.clear()
+                    yield entry
+        finally:
+            for level in levels:
+                level.close()
 
     def open(self, path: str) -> int:
         """A descriptor of the regular file at a resolved path: opened once, no symlink followed. Raises ContextError."""
@@ -244,39 +271,66 @@ class LocalContext:
         may = self.ignored is not None and self.ignored.may_let_in_below(directory.path)
         return may and next(self.walk(directory.path), None) is not None
 
-    def _scan(self, fd: int, prefix: str, above: Matched | None, found: list[Entry]) -> None:
+    def _level(self, fd: int, prefix: str, state: Matched | None) -> _Level:
+        """Takes the descriptor, whatever happens."""
         try:
-            with os.scandir(fd) as listing:
-                children = sorted(listing, key=_name)
+            names = os.listdir(fd)  # names alone: a directory may hold a million
+            status = os.fstat(fd)
         except OSError as error:
+            os.close(fd)
             raise self.changed(prefix, error) from error
-        if not all(child.name.isascii() for child in children):
-            children.sort(key=_by_bytes)  # the same order for plain names, and dearer
-        ignored = self.ignored
-        for child in children:
-            path = prefix + child.name
-            is_out, below = (False, None) if ignored is None else ignored.match_below(path, above)
-            if is_out and not (ignored and child.is_dir(follow_symlinks=False) and ignored.may_let_in_below(path)):
-                continue
+        if all(map(str.isascii, names)):
+            names.sort(reverse=True)  # the same order for plain names, and cheaper
+        else:
+            names.sort(key=os.fsencode, reverse=True)
+        return _Level(fd, prefix, state, (status.st_dev, status.st_ino), names)
+
+    def _leave(self, levels: list[_Level]) -> None:
+        """Goes up by one; the directory above is found again from below when its descriptor was given up."""
+        left = levels.pop()
+        if levels and levels[-1].fd < 0:
             try:
-                status = os.stat(child.name, dir_fd=fd, follow_symlinks=False)
-                entry = _entry_of(fd, child.name, path, status)
+                levels[-1].fd = ascend(left.fd, levels[-1].identity)
             except OSError as error:
-                raise self.changed(path, error) from error
-            if entry.kind != "dir":
-                if not is_out:
-                    found.append(entry)
-                continue
-            mark = len(found)
-            found.append(entry)
-            try:
-                inner = os.open(child.name, DIRECTORY, dir_fd=fd)
-            except OSError as error:
-                raise self.changed(path, error) from error
-            with _Opened(inner):
-                self._scan(inner, path + "/", below, found)
-            if is_out and len(found) == mark + 1:
-                found.pop()
+                left.close()
+                raise self.changed(levels[-1].prefix, error) from error
+        left.close()
+
+    def _child(self, level: _Level, name: str) -> tuple[Entry, bool, Matched | None, int] | None:
+        """(what it is, whether it is ignored, the patterns' state, a descriptor of a directory or -1); None: not there."""
+        fd, path, ignored = level.fd, level.prefix + name, self.ignored
+        is_out, below = (False, None) if ignored is None else ignored.match_below(path, level.state)
+        if is_out and not (ignored and ignored.may_let_in_below(path)):
+            return None
+        try:
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            is_dir = stat.S_ISDIR(status.st_mode)
+            if is_out and not is_dir:
+                return None
+            return (
+                _entry_of(fd, name, path, status),
+                is_out,
+                below,
+                os.open(name, DIRECTORY, dir_fd=fd) if is_dir else -1,
+            )
+        except OSError as error:
+            raise self.changed(path, error) from error
+
+
+class _Level:
+    """A directory that is being walked. names: what is left of it, last first."""
+
+    __slots__ = ("fd", "identity", "names", "prefix", "state")
+
+    def __init__(
+        self, fd: int, prefix: str, state: Matched | None, identity: tuple[int, int], names: list[str]
+    ) -> None:
+        self.fd, self.prefix, self.state, self.identity, self.names = fd, prefix, state, identity, names
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class _Opened:
@@ -305,13 +359,6 @@ def cannot_open(path: str, name: str, error: OSError) -> ContextError:
             hint="name the directory that holds it, and the Dockerfile with -f",
         )
     return ContextError(f'"{path}" cannot be opened for {name}: {error.strerror}', code="context-unreadable")
-
-
-_name = attrgetter("name")
-
-
-def _by_bytes(entry: os.DirEntry[str]) -> bytes:
-    return os.fsencode(entry.name)
 
 
 def _names(path: str) -> list[str]:

@@ -7,9 +7,12 @@ Source: dockerfile.md §4 (43 to 48, 51, 52); BuildKit's behaviour as shown by f
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 from slimstage.context.globs import has_wildcards, match_segment
+from slimstage.context.listing import Item, Listing
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import Matched, PatternMatcher
 from slimstage.context.tree import SourceTree
@@ -31,7 +34,7 @@ class Picked:
 
     entry: Entry
     name: str
-    below: tuple[tuple[str, Entry], ...] = ()
+    below: Listing = ()
     passing: frozenset[str] = frozenset()
 
     @property
@@ -40,6 +43,7 @@ class Picked:
 
 
 Selection = tuple[Picked, ...]
+_Keep: TypeAlias = Callable[[Iterable[Item]], Listing]
 
 
 def select(
@@ -49,11 +53,13 @@ def select(
     excludes: Sequence[str] = (),
     keeps_parents: bool = False,
     where: str = "the build context",
+    keep: _Keep = tuple,
 ) -> Selection:
     """What the source patterns of one COPY pick, in their order, each pattern's matches sorted by bytes.
 
     A pattern without match picks nothing, a literal path that is not there is an error. excludes: patterns relative to
-    each source directory; a file that a wildcard matched is excluded by its name.
+    each source directory; a file that a wildcard matched is excluded by its name. keep: makes the listing of a directory, see
+    `listing.Scratch`; all in memory without.
     Raises ContextError with all missing sources, near names and the ignore pattern that keeps one out.
     """
     matcher = PatternMatcher(excludes) if excludes else None
@@ -61,8 +67,7 @@ def select(
     missing: list[ContextError] = []
     for path in paths:
         try:
-            found = _with_parents(tree, path, matcher, where) if keeps_parents else _plain(tree, path, matcher, where)
-            picked += found
+            picked += (_with_parents if keeps_parents else _plain)(tree, path, matcher, where, keep)
         except ContextError as error:
             if error.code != "copy-source-missing":
                 raise
@@ -72,34 +77,34 @@ def select(
     return tuple(picked)
 
 
-def _plain(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str) -> Iterator[Picked]:
+def _plain(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str, keep: _Keep) -> Iterator[Picked]:
     path = _clean(path)
     if not has_wildcards(path):
-        yield _pick(tree, path, matcher, where, path)
+        yield _pick(tree, path, matcher, where, path, keep)
         return
     for match in _matches(tree, path):
-        picked = _pick(tree, match, matcher, where, path)
+        picked = _pick(tree, match, matcher, where, path, keep)
         if picked.is_dir or matcher is None or not matcher.matches(picked.name):
             yield picked
 
 
-def _pick(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str, written: str) -> Picked:
+def _pick(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str, written: str, keep: _Keep) -> Picked:
     resolved = tree.resolve(path)
     entry = tree.lstat(resolved)
     if entry is None:
         raise _missing(tree, path, where, written)
     if entry.kind != "dir":
         return Picked(entry, posixpath.basename(path))
-    return Picked(entry, "", tuple(_below(tree, resolved, matcher)))
+    return Picked(entry, "", keep(_below(tree, resolved, matcher)))
 
 
-def _below(tree: SourceTree, directory: str, matcher: PatternMatcher | None) -> Iterable[tuple[str, Entry]]:
+def _below(tree: SourceTree, directory: str, matcher: PatternMatcher | None) -> Iterable[Item]:
     skip = len(directory) + 1 if directory else 0
     items = ((entry.path[skip:], entry) for entry in tree.walk(directory))
     return items if matcher is None else _without(items, matcher)
 
 
-def _without(items: Iterable[tuple[str, Entry]], matcher: PatternMatcher) -> Iterator[tuple[str, Entry]]:
+def _without(items: Iterable[Item], matcher: PatternMatcher) -> Iterator[Item]:
     """The items that the patterns do not exclude; an excluded directory comes back when something below it does."""
     states: dict[str, Matched] = {}
     waiting: dict[str, Entry] = {}
@@ -107,7 +112,8 @@ def _without(items: Iterable[tuple[str, Entry]], matcher: PatternMatcher) -> Ite
     for path, entry in items:
         parent = path.rpartition("/")[0]
         if parent in dropped:
-            dropped.add(path)
+            if entry.kind == "dir":
+                dropped.add(path)
             continue
         is_out, states_here = matcher.match_below(path, states.get(parent))
         if entry.kind == "dir":
@@ -165,7 +171,9 @@ def _descend(tree: SourceTree, directory: str, components: list[str], found: lis
 # --parents -------------------------------------------------------------------------------------------------------
 
 
-def _with_parents(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str) -> Iterator[Picked]:
+def _with_parents(
+    tree: SourceTree, path: str, matcher: PatternMatcher | None, where: str, keep: _Keep
+) -> Iterator[Picked]:
     """The source with the directories that lead to it, from the pivot `/./` on (else from the root)."""
     before, pivot, after = path.lstrip("/").removeprefix("./").partition("/./")
     base, pattern = (_clean(before), _clean(after)) if pivot else ("", _clean(path))
@@ -176,17 +184,17 @@ def _with_parents(tree: SourceTree, path: str, matcher: PatternMatcher | None, w
         if root is None or root.kind != "dir":
             raise _missing(tree, each, where, path)
         items, passing = _keep_parents(tree, resolved, pattern, where, path)
-        if matcher is not None:
-            items = list(_without(items, matcher))
-        yield Picked(root, "", tuple(items), frozenset(passing))
+        below = keep(items if matcher is None else _without(items, matcher))
+        yield Picked(root, "", below, frozenset(passing))
 
 
 def _keep_parents(
     tree: SourceTree, base: str, pattern: str, where: str, written: str
-) -> tuple[list[tuple[str, Entry]], set[str]]:
+) -> tuple[Iterable[Item], set[str]]:
+    """(what is picked, those of it that are only passed); the second is whole when the first was gone through."""
     components = [c for c in pattern.split("/") if c]
     literal = next((i for i, c in enumerate(components) if has_wildcards(c)), len(components))
-    items: list[tuple[str, Entry]] = []
+    items: list[Item] = []
     here, at = base, ""
     for component in components[:literal]:
         at = f"{at}/{component}" if at else component
@@ -205,34 +213,39 @@ def _keep_parents(
         passing.discard(at)
         if not items or items[-1][1].kind == "dir":
             prefix = f"{at}/" if at else ""
-            items += [(prefix + path, entry) for path, entry in _below(tree, here, None)]
+            return chain(items, ((prefix + path, entry) for path, entry in _below(tree, here, None))), passing
         return items, passing
-    return _matching(items, list(_below(tree, here, None)), at, "/".join(components[literal:]), passing)
+    passing.clear()
+    return _matching(items, _below(tree, here, None), at, "/".join(components[literal:]), passing), passing
 
 
-def _matching(
-    leading: list[tuple[str, Entry]], below: list[tuple[str, Entry]], at: str, pattern: str, passing: set[str]
-) -> tuple[list[tuple[str, Entry]], set[str]]:
+def _matching(leading: list[Item], below: Iterable[Item], at: str, pattern: str, passing: set[str]) -> Iterator[Item]:
     """Those below that match (`**` spans directories), what such a directory holds, and the directories on the way."""
     matcher = PatternMatcher([pattern])
     directories: dict[str, Entry] = {}
     states: dict[str, Matched] = {}
-    found: dict[str, Entry] = {}
+    found: set[str] = set()
+    has_led = False
     prefix = f"{at}/" if at else ""
     for path, entry in below:
         is_in, state = matcher.match_below(path, states.get(path.rpartition("/")[0]))
         if entry.kind == "dir":
             states[path] = state
             directories[path] = entry
-        if is_in:
-            for above in _above(path):
-                if above not in found:
-                    found[above] = directories[above]
-                    passing.add(prefix + above)
-            found[path] = entry
-    if not found:
-        return [], set()
-    return leading + [(prefix + path, entry) for path, entry in found.items()], passing
+        if not is_in:
+            continue
+        if not has_led:
+            has_led = True
+            passing.update(path for path, _ in leading)
+            yield from leading
+        for above in _above(path):
+            if above not in found:
+                found.add(above)
+                passing.add(prefix + above)
+                yield prefix + above, directories[above]
+        if entry.kind == "dir":
+            found.add(path)
+        yield prefix + path, entry
 
 
 # Errors ----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ are such trees; a path never leads outside the root, whatever symlinks say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from slimstage.digest import Digest
@@ -54,6 +54,10 @@ class FileIdentity(NamedTuple):
 class DigestMemory(Protocol):
     """Digests of files that were read before. Losing any of it costs time only. Safe for threads."""
 
+    def foresee(self, files: Sequence[FileIdentity]) -> None:
+        """Says that this thread is about to ask for these, so that they can be looked up together."""
+        ...
+
     def recall(self, file: FileIdentity) -> Digest | None: ...
 
     def remember(self, file: FileIdentity, digest: Digest) -> None: ...
@@ -64,6 +68,8 @@ class Forgetful:
 
     def __init__(self) -> None:
         self._known: dict[FileIdentity, Digest] = {}
+
+    def foresee(self, files: Sequence[FileIdentity]) -> None: ...
 
     def recall(self, file: FileIdentity) -> Digest | None:
         return self._known.get(file)

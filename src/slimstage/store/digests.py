@@ -7,8 +7,7 @@ is not remembered: it is read again next time.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from slimstage.digest import Digest
@@ -21,7 +20,8 @@ _TICK_NS = 20_000_000
 """The kernel stamps files with a clock of up to 10 ms a tick; twice that to be safe."""
 _COARSE_NS = 2_100_000_000
 """For file systems that know only seconds (or, FAT, two): seen by times that are whole seconds."""
-_BLOCK_BITS = 12
+_AT_ONCE = 512
+"""Files of one SELECT: SQLite's limit of values is 999 where it is old."""
 _SIGN = 1 << 63
 
 
@@ -30,24 +30,38 @@ class FileDigests:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lock = threading.Lock()
-        self._blocks: dict[tuple[int, int], dict[int, tuple[int, int, int, bytes]]] = {}
 
     def get(self, dev: int, ino: int, size: int, mtime_ns: int, ctime_ns: int) -> Digest | None:
-        """The digest of the file, or None when it is not known or may have changed.
+        """The digest of the file, or None when it is not known or may have changed."""
+        return self.get_many([(dev, ino, size, mtime_ns, ctime_ns)])[0]
 
-        Inode numbers of one tree lie close together, so 4096 neighbours are read at once: a context of 100,000 files
-        takes some dozens of SELECTs, and a small one does not pay for the others that the store remembers.
+    def get_many(self, files: Sequence[tuple[int, int, int, int, int]]) -> list[Digest | None]:
+        """The digest of each file, (dev, ino, size, mtime_ns, ctime_ns), or None; a few hundred are asked for at once.
+
+        Nothing is kept: the database finds a row in less time than a system call takes, and a context of a million files
+        is not to be held in memory.
         """
-        block = (dev, ino >> _BLOCK_BITS)
-        with self._lock:
-            known = self._blocks.get(block)
-            if known is None:
-                known = self._blocks[block] = self._load(*block)
-        found = known.get(ino)
-        if found is None or found[:3] != (size, mtime_ns, ctime_ns):
-            return None
-        return Digest("sha256:" + found[3].hex())
+        found: dict[tuple[int, int], tuple[int, int, int, bytes]] = {}
+        inodes: dict[int, list[int]] = {}
+        for dev, ino, *_ in files:
+            inodes.setdefault(dev, []).append(ino)
+        for dev, wanted in inodes.items():
+            wanted.sort()  # neighbours in one tree are neighbours in the database
+            for start in range(0, len(wanted), _AT_ONCE):
+                some = wanted[start : start + _AT_ONCE]
+                rows = self._database.query(
+                    "SELECT ino, size, mtime_ns, ctime_ns, digest FROM files"
+                    f" WHERE dev = ? AND ino IN ({','.join('?' * len(some))})",
+                    (_signed(dev), *map(_signed, some)),
+                )
+                for ino, *fact in rows:
+                    found[dev, ino % (1 << 64)] = tuple(fact)
+        digests: list[Digest | None] = []
+        for dev, ino, size, mtime_ns, ctime_ns in files:
+            known = found.get((dev, ino))
+            is_same = known is not None and known[:3] == (size, mtime_ns, ctime_ns)
+            digests.append(Digest("sha256:" + known[3].hex()) if known is not None and is_same else None)
+        return digests
 
     def put_many(self, facts: Iterable[FileFact], started_ns: int) -> None:
         """Remembers digests, in one transaction.
@@ -64,25 +78,10 @@ class FileDigests:
         if not rows:
             return
         self._database.change_many("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
-        with self._lock:
-            for dev, ino, size, mtime_ns, ctime_ns, digest_bytes in rows:
-                block = self._blocks.get((dev % (1 << 64), (ino % (1 << 64)) >> _BLOCK_BITS))
-                if block is not None:
-                    block[ino % (1 << 64)] = (size, mtime_ns, ctime_ns, digest_bytes)
 
     def forget(self) -> int:
         """Forgets all; returns how many there were."""
-        with self._lock:
-            self._blocks.clear()
         return self._database.change("DELETE FROM files")
-
-    def _load(self, dev: int, block: int) -> dict[int, tuple[int, int, int, bytes]]:
-        first = block << _BLOCK_BITS
-        rows = self._database.query(
-            "SELECT ino, size, mtime_ns, ctime_ns, digest FROM files WHERE dev = ? AND ino BETWEEN ? AND ?",
-            (_signed(dev), _signed(first), _signed(first + (1 << _BLOCK_BITS) - 1)),
-        )
-        return {row[0] % (1 << 64): row[1:] for row in rows}
 
 
 def _is_racy(mtime_ns: int, ctime_ns: int, started_ns: int) -> bool:

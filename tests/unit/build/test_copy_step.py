@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from slimstage.build.copy import copy_step
+from slimstage.build.destination import Destination
 from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, selection_digest
 from slimstage.context.local import LocalContext
 from slimstage.context.select import select
 from slimstage.context.tree import Forgetful
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.errors import ContextError, PlanError, StoreError
+from slimstage.tree.entry import Entry
 from slimstage.tree.union import UnionTree
 from support.copying import NOW_NS, Bench, copy_of
 from support.trees import Dir, Fifo, File, Hardlink, Symlink, Tree, make_tree
@@ -359,3 +361,27 @@ def test_no_descriptor_is_left_open(bench: Bench) -> None:
     with pytest.raises(ContextError):
         bench.copy(LocalContext(bench.top / "context"), ["s"], "/x/a/b/c")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_was_written_is_known_however_much_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names beyond those that are remembered are asked of the draft: links followed, files not written over directories."""
+    monkeypatch.setattr("slimstage.build.destination._MOST_KNOWN", 4)
+    draft = tmp_path / "draft"
+    draft.mkdir()
+    with Destination(str(draft), None, now_ns=0) as into:
+        for number in range(20):
+            into.make_directories(f"d/e{number}")
+            into.claim(f"d/f{number}", "file")
+            into.writer.file(Entry(f"d/f{number}", "file", 0o644, 0, 0), (b"",))
+        into.claim("link", "symlink")
+        into.writer.symlink(Entry("link", "symlink", 0o777, 0, 0, target="d/e3"))
+        for number in range(20):
+            assert (into.kind(f"d/e{number}"), into.kind(f"d/f{number}")) == ("dir", "file")
+            assert into.resolve(f"link/g{number}") == f"d/e3/g{number}"
+            with pytest.raises(ContextError, match="cannot replace it"):
+                into.claim(f"d/e{number}", "file")
+            with pytest.raises(ContextError, match="cannot replace it"):
+                into.directory(Entry(f"d/f{number}", "dir", 0o755, 0, 0))
+        into.clear("d/e5")
+        assert into.kind("d/e5") is None
+        into.finish()

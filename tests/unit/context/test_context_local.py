@@ -167,3 +167,23 @@ def test_the_pattern_that_keeps_a_path_out_is_named(tmp_path: Path) -> None:
         assert pattern.text == "weights"
         assert made.kept_out("ok") is None
         assert made.kept_out("absent") is None
+
+
+def test_a_walk_that_is_given_up_leaves_no_descriptor(tmp_path: Path) -> None:
+    make_tree(tmp_path, {f"a/b/c/{number}": "" for number in range(5)})
+    with LocalContext(tmp_path) as context:
+        before = sorted(os.listdir("/proc/self/fd"))
+        for steps in range(8):
+            walk = context.walk("")
+            for _ in range(steps):
+                next(walk)
+            del walk
+        assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_walk_goes_deeper_than_descriptors_are_kept(tmp_path: Path) -> None:
+    deep = "/".join(["d"] * 150)
+    make_tree(tmp_path, {f"{deep}/z": "", "d/x": "", "d/d/y": "", "e": ""})
+    with LocalContext(tmp_path) as context:
+        paths = [entry.path for entry in context.walk("")]
+    assert paths == ["/".join(["d"] * depth) for depth in range(1, 151)] + [f"{deep}/z", "d/d/y", "d/x", "e"]

@@ -195,8 +195,20 @@ def test_inode_numbers_of_64_bits_and_many_files(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s") as store:
         store.digests.put_many(facts, NOW)
         cache = digests(store)
-        assert all(cache.get(*fact[:5]) == HELLO for fact in facts)
-        assert len(cache._blocks) < 20
+        assert cache.get_many([fact[:5] for fact in facts]) == [HELLO] * len(facts)
+        assert cache.get(*facts[7][:5]) == HELLO
+
+
+def test_many_files_are_asked_for_at_once_and_each_gets_its_own_answer(tmp_path: Path) -> None:
+    other = Digest("sha256:" + "ab" * 32)
+    facts = [(dev, ino, 3, OLD, OLD, HELLO if ino % 2 else other) for dev in (1, 2) for ino in range(1000)]
+    with Store.open(tmp_path / "s") as store:
+        store.digests.put_many(facts[::2], NOW)
+        store.digests.put_many([fact for fact in facts[1::2] if fact[1] % 3], NOW)
+        asked = [*(fact[:5] for fact in reversed(facts)), (1, 1, 4, OLD, OLD), (3, 1, 3, OLD, OLD)]
+        expected = [fact[5] if fact[1] % 2 == 0 or fact[1] % 3 else None for fact in reversed(facts)]
+        assert store.digests.get_many(asked) == [*expected, None, None]
+        assert store.digests.get_many([]) == []
 
 
 def test_packed_layer_is_found_by_everything_its_bytes_depend_on(tmp_path: Path) -> None:
