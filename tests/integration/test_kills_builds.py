@@ -102,8 +102,8 @@ def run_and_kill(kills: Kills, top: Path, whole: Whole, whom: Whom, count: int) 
         out.mkdir()
         args = [*whole.args(out), *(["--no-cache"] if is_fresh else [])]
         ended = kills.at_random(*args, root=root, cwd=whole.project.path, within_s=reach_s[is_fresh], whom=whom)
-        if ended.status == 0:
-            reach_s[is_fresh] *= 0.7
+        if not ended.was_hit:
+            reach_s[is_fresh] = ended.took_s * 0.9
         if whom != "zygote":
             assert ended.was_killed or ended.status == 0, ended.err
         if root.exists():
@@ -143,8 +143,8 @@ def test_killed_while_it_pulls_the_next_build_gives_the_same(tmp_path: Path, bus
                 commands.run("prune", "--all", root=root, cwd=tmp_path, status=0)
             ended = kills.at_random("build", "--reproducible", "-t", "made:1", ".", root=root, cwd=project.path,
                                     within_s=reach_s, whom=("main", "all")[number % 2])  # fmt: skip
-            if ended.status == 0:
-                reach_s *= 0.8
+            if not ended.was_hit:
+                reach_s = ended.took_s * 0.9
             if root.exists():
                 assert_sound(root, heal=HEALERS[number % len(HEALERS)])
             if number % 8 == 7:

@@ -72,6 +72,8 @@ class Ended:
     status: int
     took_s: float
     left: list[str] = field(default_factory=list)
+    was_hit: bool = False
+    """The moment came before it had ended."""
     err: str = ""
 
     @property
@@ -166,7 +168,7 @@ class Kills:
         return ended
 
     def _count(self, ended: Ended) -> None:
-        if ended.was_killed:
+        if ended.was_killed or ended.was_hit:
             self.killed += 1
         else:
             self.missed += 1
@@ -272,17 +274,16 @@ def _run(request: _Request, main: Callable[[list[str]], int]) -> Ended:
     os.write(go, b"x")
     os.close(go)
     pidfd = os.pidfd_open(pid)
-    if not select.select([pidfd], [], [], request.after_s)[0]:
+    was_hit = request.after_s is not None and not select.select([pidfd], [], [], request.after_s)[0]
+    if was_hit:
         _kill(pid, request.whom)
-    elif request.after_s is None:
-        select.select([pidfd], [], [], _PATIENCE_S)
     if not select.select([pidfd], [], [], _PATIENCE_S)[0]:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         return Ended(255, time.monotonic() - began, ["the command itself", *_end_children()])
     os.close(pidfd)
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return Ended(status, time.monotonic() - began, _end_children())
+    return Ended(status, time.monotonic() - began, _end_children(), was_hit)
 
 
 def _attach(pid: int, trace: list[str]) -> None:
