@@ -29,6 +29,8 @@ MadeBy: TypeAlias = Literal["copy", "archive", "member"]
 _MOST_KNOWN = 16_384
 """Names whose kind is remembered; of more, the draft itself is asked."""
 _MOST_LISTED = 64
+_FEW = 16
+"""Questions about a directory of the parent's tree that are asked one by one; after these it is listed."""
 
 
 class Destination:
@@ -52,6 +54,7 @@ class Destination:
         """Directories of which too much was written to remember it."""
         self._hiding: set[str] = set()
         self._lower_names: dict[str, frozenset[str]] = {}
+        self._asked: dict[str, int] = {}
         self.writer = TreeWriter(draft, inherit=self._inherit)
         root = below.lstat("") if below is not None else None
         self.writer.directory(root or Entry("", "dir", 0o755, 0, 0, mtime_ns=now_ns))
@@ -95,20 +98,28 @@ class Destination:
         above, _, name = path.rpartition("/")
         names = self._lower_names.get(above)
         if names is None:
+            asked = self._asked[above] = self._asked.get(above, 0) + 1
+            if asked <= _FEW:
+                return self._below.lstat(path) if self._shows(above) else None
             if len(self._lower_names) >= _MOST_LISTED:
                 del self._lower_names[next(iter(self._lower_names))]
             names = self._lower_names[above] = self._names(above)
         return self._below.lstat(path) if name in names else None
 
     def _names(self, directory: str) -> frozenset[str]:
+        assert self._below is not None
+        return frozenset(self._below.names(directory)) if self._shows(directory) else frozenset()
+
+    def _shows(self, directory: str) -> bool:
+        """True for a directory of the parent's tree that this layer does not hide."""
         at = directory
         while at:
             if at in self._hiding or (self._own(at) or "dir") != "dir":
-                return frozenset()
+                return False
             at = at.rpartition("/")[0]
         assert self._below is not None
         found = self._below.lstat(directory)
-        return frozenset(self._below.names(directory)) if found is not None and found.kind == "dir" else frozenset()
+        return found is not None and found.kind == "dir"
 
     def resolve(self, path: str, *, follows_last: bool = True) -> str:
         """The path without symlinks; what does not exist stays. Raises ContextError on a loop."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 
 from slimstage.build.executor import StepOutcome
 from slimstage.build.request import LayerResult, StageCopy, StageResult, StayedBehind, StepResult
@@ -46,6 +47,8 @@ def stage_results(
 ) -> tuple[StageResult, ...]:
     """Needed and skipped stages in file order. base_bytes: of each base image's tree; sizes: of each step's own layer."""
     results = [StageResult(each.name, each.index, "skipped", 0, each.why) for each in graph.skipped]
+    names = {stage.index: stage.name for stage in graph.stages}
+    tree_bytes = _sums(graph, lambda step: _layer_bytes(graph, step, outcomes, base_bytes, sizes))
     for stage in graph.stages:
         ran = any((o := outcomes.get(step)) is not None and o.status == "run" for step in stage.steps)
         results.append(
@@ -53,24 +56,29 @@ def stage_results(
                 name=stage.name,
                 index=stage.index,
                 status="built" if ran else "cached",
-                size_bytes=_tree_bytes(graph, stage.last, outcomes, base_bytes, sizes),
-                copied_from=_copies(graph, stage, outcomes, sizes),
+                size_bytes=tree_bytes[stage.last] if stage.last else 0,
+                copied_from=_copies(graph, stage, names, outcomes, sizes),
             )
         )
     return tuple(sorted(results, key=lambda each: each.index))
 
 
-def _tree_bytes(
+def _sums(graph: Graph, bytes_of: Callable[[StepId], int]) -> dict[StepId, int]:
+    """For each step what it and those that it stands on come to, each counted once however many stand on it."""
+    sums: dict[StepId, int] = {}
+    for step in graph.steps.values():  # a parent comes before those that stand on it
+        sums[step.id] = bytes_of(step.id) + (sums[step.parent] if step.parent else 0)
+    return sums
+
+
+def _layer_bytes(
     graph: Graph,
-    step: StepId | None,
+    step: StepId,
     outcomes: Mapping[StepId, StepOutcome],
     base_bytes: Mapping[StepId, int],
     sizes: Mapping[StepId, int],
 ) -> int:
-    return sum(
-        base_bytes.get(each, 0) if isinstance(graph.steps[each], BaseStep) else _own_bytes(each, outcomes, sizes)
-        for each in _below(graph, step)
-    )
+    return base_bytes.get(step, 0) if isinstance(graph.steps[step], BaseStep) else _own_bytes(step, outcomes, sizes)
 
 
 def stayed_behind(
@@ -85,21 +93,20 @@ def stayed_behind(
     """
     image = set(_below(graph, graph.stage(graph.target).last))
     shared = {_layer(graph, step) for step in image}
+
+    def held(step: StepId) -> int:
+        return 0 if _layer(graph, step) in shared else _layer_bytes(graph, step, outcomes, base_bytes, sizes)
+
+    sums = _sums(graph, held)
+    names = [stage.name for stage in graph.stages if stage.last and sums[stage.last]]
     behind: dict[str, int] = {}
-    names = []
     left: set[StepId] = set()
     for stage in graph.stages:
-        steps = [step for step in _below(graph, stage.last) if _layer(graph, step) not in shared]
-        left.update(steps)
-        held = {
-            _layer(graph, step): base_bytes.get(step, 0)
-            if isinstance(graph.steps[step], BaseStep)
-            else _own_bytes(step, outcomes, sizes)
-            for step in steps
-        }
-        if sum(held.values()):
-            names.append(stage.name)
-        behind |= held
+        # Those below a step that is known already are known too.
+        for each in takewhile(lambda each: each not in left, _below(graph, stage.last)):
+            left.add(each)
+            behind[_layer(graph, each)] = held(each)
+    left = {each for each in left if _layer(graph, each) not in shared}
     taken = sum(
         _own_bytes(each, outcomes, sizes)
         for each in image
@@ -130,9 +137,12 @@ def _own_bytes(step: StepId, outcomes: Mapping[StepId, StepOutcome], sizes: Mapp
 
 
 def _copies(
-    graph: Graph, stage: StagePlan, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]
+    graph: Graph,
+    stage: StagePlan,
+    names: Mapping[int, str],
+    outcomes: Mapping[StepId, StepOutcome],
+    sizes: Mapping[StepId, int],
 ) -> tuple[StageCopy, ...]:
-    names = {each.index: each.name for each in graph.stages}
     found = []
     for each in stage.steps:
         step = graph.steps[each]

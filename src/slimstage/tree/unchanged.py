@@ -22,6 +22,8 @@ from slimstage.tree.writer import TreeWriter
 from slimstage.tree.xattrs import is_opaque, read_xattrs
 
 _CHUNK_BYTES = 1 << 20
+_FEW = 16
+"""Names that are looked up one by one in the layers below; for more, their directory is listed once."""
 
 
 def drop_unchanged(layer: str, lowers: Sequence[str]) -> bool:
@@ -61,8 +63,8 @@ class _Dropping:
         """Removes the unchanged of one directory, deletions by name in place of an opaque mark; returns what to look into."""
         fd = self._upper.open_directory(path)
         names = sorted(os.listdir(fd))
-        known = frozenset(self._below.names(path))
         hides = is_opaque(fd)
+        known = frozenset(self._below.names(path)) if hides or len(names) > _FEW else frozenset(names)
         inside: list[str] = []
         for name in names:
             if name not in known:
