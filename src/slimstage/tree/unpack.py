@@ -31,6 +31,8 @@ from slimstage.values import dataclass
 
 _AUFS = ".wh..wh."
 _NOTES = 20
+_MOST_STEPS = 4096
+"""Directories that are looked at on the way to one member: 40 symlinks of 4,000 characters each would be 80,000."""
 _MALFORMED = {errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EEXIST, errno.ENOENT}
 
 
@@ -243,7 +245,7 @@ class _Unpacker:
         todo = path.split("/")
         todo.reverse()
         done: list[str] = []
-        links = 0
+        links = steps = 0
         there = True
         missing_at = 0
         while todo:
@@ -258,6 +260,9 @@ class _Unpacker:
             done.append(name)
             if not there:  # nor is what is below it
                 continue
+            steps += 1
+            if steps > _MOST_STEPS:
+                raise FormatError(f"too many directories on the way to {_shown(path)}", code="symlink-loop")
             target, there = self._directory_or_link("/".join(done))
             if target is None:
                 missing_at = len(done)
