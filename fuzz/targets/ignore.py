@@ -52,15 +52,15 @@ def _check_error(error: ContextError) -> None:
 def _check_paths(matcher: PatternMatcher, path: str) -> None:
     parts = path.split("/")
     # From the root downwards, as a walker asks.
-    above = None
+    above, is_closed = None, False
     for length in range(1, min(len(parts), 40) + 1):
         here = "/".join(parts[:length])
         is_out, now = matcher.match_below(here, above)
         assert (is_out, now) == matcher.match_below(here), "what is known of the directory changes the answer"
         if not matcher.has_exclusions:
             assert is_out == matcher.matches(here), here
-        if is_out and not matcher.may_let_in_below(here):
-            assert all(matcher.match_below("/".join(parts[:longer]))[0] for longer in range(length, len(parts) + 1))
+        assert is_out or not is_closed, f"{here} is let in, below a directory that need not be entered"
+        is_closed = is_closed or (is_out and not matcher.may_let_in_below(here))
         above = now
     if len(path) > 60 or sum(len(pattern.text) for pattern in matcher.patterns) > 120 or "\n" in path:
         return

@@ -25,6 +25,7 @@ from slimstage.registry.faults import Secrets
 from slimstage.registry.hosts import read_hosts
 from slimstage.registry.paging import next_path
 from slimstage.store.archive import Archive
+from slimstage.tree.unpack import unpack_layer
 from slimstage.tree.untar import TarReader
 from support.trees import make_tar, member
 
@@ -175,3 +176,16 @@ def test_wildcards_that_multiply_are_not_tried_in_all_combinations(pattern: str)
     matcher = PatternMatcher([pattern])
     assert not matcher.matches("a" * 4000)
     assert matcher.matches("aa/x/b")
+
+
+def test_symlinks_that_wind_through_a_tree_do_not_make_each_member_slow(tmp_path: Path) -> None:
+    """A directory that is entered and left 800 times in each of 30 symlinks: 24,000 look-ups for one member."""
+    links = [
+        member(f"l{number}", type=tarfile.SYMTYPE, linkname="d/../" * 800 + f"l{number + 1}") for number in range(30)
+    ]
+    tar = make_tar(
+        member("d/", type=tarfile.DIRTYPE), *links, member("l30/", type=tarfile.DIRTYPE), member("l0/a", b"a")
+    )
+    with pytest.raises(FormatError) as caught:
+        unpack_layer(io.BytesIO(tar), str(tmp_path), [])
+    assert caught.value.code == "symlink-loop"
