@@ -66,6 +66,7 @@ differential: setup
 
 docs: setup
 	$(PY) scripts/make_cli_docs.py
+	$(PY) scripts/make_cache_docs.py
 
 # Hashes of every wheel, and no address of an index.
 requirements: setup

@@ -12,7 +12,7 @@ from slimstage.store.records import Record
 from slimstage.values import dataclass
 
 _MOST_NAMED = 3
-_SHORT = 16
+_SHORT = 24
 """Hex digits of a digest that tell two contents of one file apart."""
 
 _KINDS = ("file", "directory", "symlink", "special file")
@@ -52,7 +52,7 @@ class Now:
 
 def facts(mode: int, owner: str, content: str, attributes: str) -> str:
     """The value of a file's pair. content: its digest, or the target of a symlink; attributes: a digest, "" for none."""
-    return f"{mode:o} {owner or '-'} {content.removeprefix('sha256:')[:_SHORT] or '-'} {attributes[:_SHORT] or '-'}"
+    return f"{mode:o} {owner or '-'} {content.replace('sha256:', '')[:_SHORT] or '-'} {attributes[:_SHORT] or '-'}"
 
 
 def why_it_ran(now: Now, before: Before) -> str:

@@ -177,7 +177,9 @@ def _plain(value: Any) -> Any:
 
 
 def _mount_values(mount: object, by_content: bool) -> dict[str, Any]:
-    """What of a mount can change a result: where it is and how, not which step it comes from nor who shares a cache."""
+    """What of a mount can change a result: where it is and how, not which step it comes from, nor which cache it is and
+    who shares it: what a cache holds is in no key.
+    """
     values: dict[str, Any] = {"kind": type(mount).__name__}
     for name in names_of(mount):
         values[name] = getattr(mount, name)
@@ -186,6 +188,7 @@ def _mount_values(mount: object, by_content: bool) -> dict[str, Any]:
         values.pop("path")
     if isinstance(mount, CacheMount):
         values.pop("sharing")
+        values.pop("id")
     if isinstance(mount, SecretMount):
         values.pop("is_required")
     return values

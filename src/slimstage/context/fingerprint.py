@@ -1,7 +1,7 @@
 """The digest of a selection: what decides whether a COPY gives the same layer as before.
 
-Names, kinds, modes, owners as they will be written, xattrs, link targets and contents; never times. Contents come from a
-memory of files that were read before, and are read only where it does not know them.
+Names, kinds, modes, owners as they will be written, xattrs, link targets, hard links and contents; never times. Contents
+come from a memory of files that were read before, and are read only where it does not know them.
 Source: dockerfile.md §4 (64, 66); design.md "The context is never re-read without cause".
 """
 
@@ -43,9 +43,10 @@ def selection_digest(
     Raises ContextError when a file changes while it is read, or cannot be.
     """
     state = hashlib.sha256(VERSION)
+    first_names: dict[tuple[int, int], str] = {}
     for picked in selection:
         if not picked.is_dir:
-            content = _content(picked.entry, tree, memory)
+            content = _linked(picked.entry, picked.name, first_names) + _content(picked.entry, tree, memory)
             _feed(state, "f", picked.name, picked.entry, content, keeps_owners)
             if seen is not None:
                 seen.append((picked.entry, content))
@@ -53,7 +54,7 @@ def selection_digest(
         state.update(b"D\0")
         for path, entry in _foreseen(picked.below, memory):
             tag = "p" if path in picked.passing else "b"
-            content = _content(entry, tree, memory)
+            content = _linked(entry, path, first_names) + _content(entry, tree, memory)
             _feed(state, tag, path, entry, content, keeps_owners)
             if seen is not None:
                 seen.append((entry, content))
@@ -67,6 +68,17 @@ def _feed(state: hashlib._Hash, tag: str, path: str, entry: Entry, content: str,
     state.update(os.fsencode(f"{tag}\0{path}\0{entry.kind}\0{mode}\0{owner}\0{content}\0{more}\0{len(entry.xattrs)}\0"))
     for name, value in entry.xattrs.items() if entry.xattrs else ():
         state.update(b"%s\0%d\0%s" % (os.fsencode(name), len(value), value))
+
+
+def _linked(entry: Entry, name: str, first_names: dict[tuple[int, int], str]) -> str:
+    """What tells a further name of a file that was selected already from an equal file: a copy keeps them one file.
+
+    "" for all else, files with names outside the selection too.
+    """
+    if entry.kind != "file" or entry.nlink < 2:
+        return ""
+    first = first_names.setdefault(entry.identity, name)
+    return "" if first == name else f"link-{hashlib.sha256(os.fsencode(first)).hexdigest()[:8]}-"
 
 
 def _foreseen(listing: Listing, memory: DigestMemory) -> Iterator[Item]:

@@ -212,7 +212,7 @@ RICH_COPY = replace(COPY, urls=(Url("https://x/y"),), inline=(Heredoc("EOT", "te
         (RUN, replace(RUN, network="none")),
         (RUN, replace(RUN, security="insecure")),
         (RUN, replace(RUN, devices=("vendor.com/gpu=0",))),
-        (RICH_RUN, replace(RICH_RUN, mounts=(CacheMount("/c", "d"), *RICH_RUN.mounts[1:]))),
+        (RICH_RUN, replace(RICH_RUN, mounts=(CacheMount("/d", "c"), *RICH_RUN.mounts[1:]))),
         (RICH_RUN, replace(RICH_RUN, mounts=(CacheMount("/c", "c", mode=0o700), *RICH_RUN.mounts[1:]))),
         (RICH_RUN, replace(RICH_RUN, mounts=RICH_RUN.mounts[::-1])),
         (RICH_RUN, replace(RICH_RUN, mounts=RICH_RUN.mounts[:-1])),
@@ -236,7 +236,7 @@ def test_whatever_changes_a_key_is_explained(step: AnyStep, changed: AnyStep) ->
 def test_what_is_in_no_key_explains_nothing() -> None:
     other = replace(
         RICH_RUN,
-        mounts=(CacheMount("/c", "c", sharing="locked"), BindMount("/m", FromStep("s1.4"), "/elsewhere"),
+        mounts=(CacheMount("/c", "other", sharing="locked"), BindMount("/m", FromStep("s1.4"), "/elsewhere"),
                 SecretMount("s", "/s", is_required=True)),
         proxy_env=(("http_proxy", "http://proxy:3128"),),
         title="RUN another",
