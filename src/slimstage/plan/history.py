@@ -17,13 +17,13 @@ _ESCAPES = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t
 _LONGEST_TITLE = 400
 
 
-def quoted(text: str) -> str:
-    """Go's strconv.Quote."""
-    return '"' + "".join(_quoted_character(character) for character in text) + '"'
+def quoted(text: str, mark: str = '"') -> str:
+    """Go's strconv.Quote; with a single mark, of one character, its QuoteRune."""
+    return mark + "".join(_quoted_character(character, mark) for character in text) + mark
 
 
-def _quoted_character(character: str) -> str:
-    if character in '"\\':
+def _quoted_character(character: str, mark: str) -> str:
+    if character in (mark, "\\"):
         return "\\" + character
     if character in _ESCAPES:
         return _ESCAPES[character]
@@ -59,12 +59,12 @@ def run(command: str, arguments: Sequence[str]) -> str:
 
 
 def healthcheck(health: HealthConfig) -> str:
-    """Go's `%+v` of the health check."""
-    return (
-        f"HEALTHCHECK {{Test:{plain_list(health.test)} Interval:{duration(health.interval_ns)} "
-        f"Timeout:{duration(health.timeout_ns)} StartPeriod:{duration(health.start_period_ns)} "
-        f"StartInterval:{duration(health.start_interval_ns)} Retries:{health.retries}}}"
-    )
+    """Go's `%q` of the health check, in which the number of retries is a character."""
+    times = (health.interval_ns, health.timeout_ns, health.start_period_ns, health.start_interval_ns)
+    is_character = 0 <= health.retries < 0xD800 or 0xE000 <= health.retries <= 0x10FFFF
+    retries = quoted(chr(health.retries if is_character else 0xFFFD), "'")
+    words = (quoted_list(health.test), *(quoted(duration(each)) for each in times), retries)
+    return f"HEALTHCHECK &{{{' '.join(words)}}}"
 
 
 def duration(nanoseconds: int) -> str:

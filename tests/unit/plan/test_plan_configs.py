@@ -166,8 +166,8 @@ def test_a_health_check_is_kept_and_shown_as_go_prints_it() -> None:
     )
     assert target(graph).config.healthcheck == HealthConfig(("NONE",))
     assert said(graph) == [
-        "HEALTHCHECK {Test:[CMD-SHELL curl -f x] Interval:1m30s Timeout:1.5s StartPeriod:0s StartInterval:0s Retries:3}",
-        "HEALTHCHECK {Test:[NONE] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:0}",
+        """HEALTHCHECK &{["CMD-SHELL" "curl -f x"] "1m30s" "1.5s" "0s" "0s" '\\x03'}""",
+        """HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\\x00'}""",
     ]
 
 
