@@ -22,7 +22,7 @@ from slimstage.values import dataclass, field, replace
 
 _OCTAL = pattern(r"[0-7]+\Z")
 _NUMERIC = pattern(r"[0-9]+\Z")
-_SYMBOLIC = pattern(r"[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+(?:,[ugoa]*(?:[-+=](?:[rwxXst]*|[ugo]))+)*\Z")
+_SYMBOLIC = pattern(r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*\Z")
 _LARGEST_MODE = 0o7777
 
 
