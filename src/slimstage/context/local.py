@@ -91,7 +91,8 @@ class LocalContext:
         entry = self._entry(resolved)
         if entry is None or not resolved or self.ignored is None:
             return entry
-        if self.ignored.matches(resolved) and not (entry.kind == "dir" and self._comes_back(entry)):
+        # As the walk of a directory has it, which is not what a pattern says of the path alone: see PatternMatcher.
+        if self.ignored.match_below(resolved)[0] and not (entry.kind == "dir" and self._comes_back(entry)):
             return None
         return entry
 
@@ -100,8 +101,7 @@ class LocalContext:
         if self.ignored is None:
             return None
         resolved = self.resolve(path)
-        pattern = self.ignored.deciding(resolved) if resolved and self._entry(resolved) is not None else None
-        return pattern if pattern is not None and not pattern.is_exclusion else None
+        return self.ignored.keeping_out(resolved) if resolved and self._entry(resolved) is not None else None
 
     def names(self, path: str) -> list[str]:
         """Names in a directory at a resolved path, without what is ignored, sorted by bytes."""

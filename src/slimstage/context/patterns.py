@@ -127,6 +127,15 @@ class PatternMatcher:
                 is_out = not is_exclusion
         return is_out, tuple(matched)
 
+    def keeping_out(self, path: str) -> Pattern | None:
+        """The pattern by which a walk from the root keeps `path` out; None when it does not.
+
+        Other than `matches`: of `dir/**` and then `!dir` the second is not asked about `dir`, which nothing kept out, and so
+        says nothing of what is in it.
+        """
+        is_out, matched = self.match_below(path)
+        return self.patterns[len(matched) - 1 - matched[::-1].index(True)] if is_out else None
+
     def may_let_in_below(self, directory: str) -> bool:
         """False when nothing below a directory that is kept out can be let in again: a walker need not enter it."""
         prefix = directory + "/"

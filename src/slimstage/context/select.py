@@ -57,9 +57,9 @@ def select(
 ) -> Selection:
     """What the source patterns of one COPY pick, in their order, each pattern's matches sorted by bytes.
 
-    A pattern without match picks nothing, a literal path that is not there is an error. excludes: patterns relative to
-    each source directory; a file that a wildcard matched is excluded by its name. keep: makes the listing of a directory, see
-    `listing.Scratch`; all in memory without.
+    A pattern without match picks nothing; a literal path that is not there, or the literal start of a pattern, is an error.
+    excludes: patterns relative to each source directory; a file that a wildcard matched is excluded by its name. keep: makes
+    the listing of a directory, see `listing.Scratch`; all in memory without.
     Raises ContextError with all missing sources, near names and the ignore pattern that keeps one out.
     """
     matcher = PatternMatcher(excludes) if excludes else None
@@ -82,7 +82,7 @@ def _plain(tree: SourceTree, path: str, matcher: PatternMatcher | None, where: s
     if not has_wildcards(path):
         yield _pick(tree, path, matcher, where, path, keep)
         return
-    for match in _matches(tree, path):
+    for match in _matches(tree, path, where):
         picked = _pick(tree, match, matcher, where, path, keep)
         if picked.is_dir or matcher is None or not matcher.matches(picked.name):
             yield picked
@@ -140,11 +140,17 @@ def _above(path: str) -> Iterator[str]:
         at = path.find("/", at + 1)
 
 
-def _matches(tree: SourceTree, pattern: str) -> list[str]:
-    """Paths that match a pattern, component by component, sorted. Only what stands before the first wildcard is followed."""
+def _matches(tree: SourceTree, pattern: str, where: str) -> list[str]:
+    """Paths that match a pattern, component by component, sorted. Only what stands before the first wildcard is followed.
+
+    Raises ContextError when that is not there: only a wildcard may match nothing.
+    """
     components = pattern.split("/")
     literal = next(i for i, component in enumerate(components) if has_wildcards(component))
-    base = tree.resolve("/".join(components[:literal]))
+    leading = "/".join(components[:literal])
+    base = tree.resolve(leading)
+    if base and tree.lstat(base) is None:
+        raise _missing(tree, leading, where, pattern)
     found: list[str] = []
     try:
         _descend(tree, base, components[literal:], found)
@@ -177,7 +183,7 @@ def _with_parents(
     """The source with the directories that lead to it, from the pivot `/./` on (else from the root)."""
     before, pivot, after = path.lstrip("/").removeprefix("./").partition("/./")
     base, pattern = (_clean(before), _clean(after)) if pivot else ("", _clean(path))
-    bases = _matches(tree, base) if has_wildcards(base) else [base]
+    bases = _matches(tree, base, where) if has_wildcards(base) else [base]
     for each in bases:
         resolved = tree.resolve(each)
         root = tree.lstat(resolved)

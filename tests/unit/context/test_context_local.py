@@ -187,3 +187,17 @@ def test_a_walk_goes_deeper_than_descriptors_are_kept(tmp_path: Path) -> None:
     with LocalContext(tmp_path) as context:
         paths = [entry.path for entry in context.walk("")]
     assert paths == ["/".join(["d"] * depth) for depth in range(1, 151)] + [f"{deep}/z", "d/d/y", "d/x", "e"]
+
+
+def test_a_path_is_kept_out_as_a_walk_keeps_it_out(tmp_path: Path) -> None:
+    top = make_tree(tmp_path / "ctx", {"d/f": "x"})
+    with LocalContext(top) as context:
+        context.ignored = PatternMatcher(["d/**", "!d"])
+        assert [entry.path for entry in context.walk("")] == ["d"]
+        assert context.lstat("d/f") is None
+        assert str(context.kept_out("d/f")) == "d/**"
+    with LocalContext(top) as context:
+        context.ignored = PatternMatcher(["d", "!d"])
+        assert [entry.path for entry in context.walk("")] == ["d", "d/f"]
+        assert context.lstat("d/f") is not None
+        assert context.kept_out("d/f") is None

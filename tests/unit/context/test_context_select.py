@@ -58,7 +58,12 @@ def test_two_stars_are_one_without_parents(tmp_path: Path) -> None:
 
 
 def test_a_wildcard_without_match_picks_nothing(tmp_path: Path) -> None:
-    assert pick(tmp_path, FILES, "*.none", "absent/*.x") == []
+    assert pick(tmp_path, FILES, "*.none", "*/absent/*.x") == []
+
+
+def test_what_stands_before_a_wildcard_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(ContextError, match="absent"):
+        pick(tmp_path, FILES, "absent/*.x")
 
 
 def test_escaped_brackets_are_names(tmp_path: Path) -> None:
