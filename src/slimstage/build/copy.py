@@ -95,12 +95,20 @@ class _Copier:
         memory: DigestMemory | None,
     ) -> None:
         self._into, self._destination, self._owner, self._mode, self._memory = into, destination, owner, mode, memory
-        self._first_names: dict[tuple[int, int], str] = {}
+        self._first_names: dict[tuple[int, tuple[int, int]], str] = {}
+        self._adopted: dict[tuple[int, int], tuple[int, int]] = {}
+        """By inode, the layer and the number of the source for which the new layer took it over: where it may come again."""
+        self._sources = 0
+        self._is_in_directory = False
         self.keeps_owner = False
         self.unpacks = self.must_unpack = False
         self.files = self.size_bytes = 0
 
     def copy(self, picked: Picked, tree: SourceTree) -> None:
+        # Names of one file stay that within one source; and a name of an earlier source may have been written over.
+        self._first_names.clear()
+        self._sources += 1
+        self._is_in_directory = picked.is_dir
         if self.unpacks and not picked.is_dir and self._unpacked(picked.entry, tree):
             return
         if not picked.is_dir:
@@ -113,7 +121,6 @@ class _Copier:
             raise ContextError(f'"/{base}" is a {kind}, a directory cannot be copied to it', code="copy-dir-over-file")
         into.make_directories(base)
         prefix = f"{base}/" if base else ""
-        self._first_names.clear()  # a name of an earlier source may have been written over
         for path, entry in picked.below:
             target = prefix + path
             if entry.kind != "dir":
@@ -174,7 +181,10 @@ class _Copier:
 
     def _file(self, target: str, entry: Entry, tree: SourceTree) -> None:
         writer = self._into.writer
-        first = self._first_names.get(entry.identity) if entry.nlink > 1 else None
+        # Files of several layers share an inode where a COPY linked them, and are several files all the same.
+        may_come_again = entry.nlink > 1 or not self._is_in_directory
+        layer = tree.layer_of(entry.path) if isinstance(tree, UnionTree) and may_come_again else -1
+        first = self._first_names.get((layer, entry.identity)) if entry.nlink > 1 else None
         if first is not None:
             if first != target:
                 writer.link(target, first)
@@ -183,11 +193,17 @@ class _Copier:
         is_frozen = isinstance(tree, UnionTree)
         if is_frozen and (uid, gid, mode) == (entry.uid, entry.gid, entry.mode):
             assert isinstance(tree, UnionTree)
-            if writer.adopt(target, *tree.place(entry.path)):
+            own = (layer, self._sources)
+            taken_for = (
+                self._adopted.setdefault(entry.identity, own)
+                if may_come_again
+                else self._adopted.get(entry.identity, own)
+            )
+            if taken_for == own and writer.adopt(target, *tree.place(entry.path)):
                 self.size_bytes += entry.size
                 return
         if entry.nlink > 1:
-            self._first_names[entry.identity] = target
+            self._first_names[layer, entry.identity] = target
         source = tree.open(entry.path)
         try:
             fd = writer.create(target)
