@@ -29,6 +29,7 @@ PLAIN_COPIES = (
     "a store on ext4, xfs, btrfs or tmpfs (--root, SLIMSTAGE_ROOT, a volume of the container) does without"
 )
 
+_STRICTEST = ("locked", "private", "shared")
 _NOT_STARTED = 125
 """The status of a command that was never started, as `docker run` has it."""
 
@@ -73,9 +74,7 @@ class RunSteps:
             lowers=lowers,
             identity=identity,
             binds=reading.binds,
-            caches=tuple(
-                self._cache(mount, reading, leases, is_fresh) for mount in step.mounts if isinstance(mount, CacheMount)
-            ),
+            caches=self._caches(step, reading, leases, is_fresh),
             secrets=secrets,
             agents=wanted_agents(step, self._request.ssh),
         )
@@ -110,8 +109,22 @@ class RunSteps:
             self._emit(Warned(self._clock(), "plain-copies", PLAIN_COPIES))
         return run_on_copies(spec, draft, lambda spec: self._sandbox().run(spec, lines, self._cancel))
 
+    def _caches(self, step: RunStep, reading: Reading, leases: ExitStack, is_fresh: bool) -> tuple[str, ...]:
+        """The host directories that serve the cache mounts, held until the step has ended.
+
+        Mounts of one cache in one step are one directory, shared as the strictest of them says: they must not wait for each
+        other. Taken in the order of their names, so that two steps do not wait for each other either.
+        """
+        mounts = [mount for mount in step.mounts if isinstance(mount, CacheMount)]
+        first: dict[str, CacheMount] = {}
+        for mount in sorted(mounts, key=lambda mount: (mount.id, _STRICTEST.index(mount.sharing))):
+            first.setdefault(mount.id, mount)
+        places = {name: self._cache(mount, reading, leases, is_fresh) for name, mount in first.items()}
+        for mount in mounts:
+            _require_source(mount, places[mount.id])
+        return tuple(places[mount.id] for mount in mounts)
+
     def _cache(self, mount: CacheMount, reading: Reading, leases: ExitStack, is_fresh: bool) -> str:
-        """The host directory that serves the mount, held until the step has ended."""
         seed = reading.seeds.get(mount.target)
         lease = self._store.caches.acquire(
             mount.id,
@@ -125,7 +138,6 @@ class RunSteps:
             cancel=self._cancel,
         )
         leases.enter_context(lease)
-        _require_source(mount, os.fspath(lease.path))
         return os.fspath(lease.path)
 
     def _say(self, step: RunStep, stream: int, text: str) -> None:
