@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 
 from slimstage.build.copy import copy_step
+from slimstage.context.listing import Whole
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
 from slimstage.digest import Digest
@@ -25,6 +26,14 @@ _NAME = "shown"
 """What the file or directory is called in its layer."""
 
 
+def shown(selection: Selection) -> Selection:
+    """The selection of a mount's source, so that a directory is shown with its own mode, and has it in its digest."""
+    if not selection or not selection[0].is_dir or not selection[0].entry.path:
+        return selection
+    (picked,) = selection
+    return (replace(picked, below=Whole(_NAME, picked.entry, picked.below)),)
+
+
 class BindStore:
     """Layers that hold what bind mounts show. Safe for several threads and processes."""
 
@@ -32,7 +41,7 @@ class BindStore:
         self._store = store
 
     def layer_of(self, digest: Digest, selection: Selection, tree: SourceTree) -> tuple[tuple[str, ...], str]:
-        """(layer directories, path in them) that show the selection; written once for each digest."""
+        """(layer directories, path in them) that show what `shown` gave; written once for each digest."""
         key = f"bind-{digest[7:]}"
         with wait_lock(str(self._store.root / "locks" / f"bind-{digest[7:10]}")):
             known = self._store.records.get(key)
@@ -45,8 +54,7 @@ class BindStore:
     def _write(self, selection: Selection, tree: SourceTree) -> LayerId:
         draft: Draft = self._store.snapshots.draft()
         try:
-            is_dir = bool(selection) and selection[0].is_dir
-            result = copy_step(_copy_to(f"/{_NAME}/" if is_dir else f"/{_NAME}"), (), selection, tree, draft)
+            result = copy_step(_copy_to(_destination(selection)), (), selection, tree, draft)
             return self._store.snapshots.freeze(draft, size_bytes=result.size_bytes)
         except BaseException:
             self._store.snapshots.discard(draft)
@@ -72,6 +80,12 @@ def seed_directory(tree: SourceTree, where: str) -> Callable[[str], None]:
             writer.finish()
 
     return seed
+
+
+def _destination(selection: Selection) -> str:
+    if not selection or not selection[0].is_dir:
+        return f"/{_NAME}"
+    return "/" if selection[0].entry.path else f"/{_NAME}/"
 
 
 def _copy_to(destination: str) -> CopyStep:

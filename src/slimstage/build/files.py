@@ -235,6 +235,10 @@ class FileSteps:
         selection = self._normal(select(tree, [mount.path], where=where, keep=self._keep))
         self._warn_of_changes(selection, tree, None)
         from_stage = not isinstance(mount.source, FromContext)
+        if not from_stage:
+            from slimstage.build.binds import shown  # only for such a mount
+
+            selection = shown(selection)
         name = f"files at mount {mount.target}"
         digest = self._digest(reading, selection, tree, name, keeps_owners=from_stage)
         if isinstance(mount.source, FromContext):

@@ -113,6 +113,23 @@ class Changed(Collection[Item]):
         return any(each == item for each in self)
 
 
+class Whole(Collection[Item]):
+    """A directory of a name and then all that a listing has of it."""
+
+    def __init__(self, name: str, directory: Entry, listing: Listing) -> None:
+        self._name, self._directory, self._listing = name, directory, listing
+
+    def __len__(self) -> int:
+        return 1 + len(self._listing)
+
+    def __iter__(self) -> Iterator[Item]:
+        yield self._name, self._directory
+        yield from ((f"{self._name}/{path}", entry) for path, entry in self._listing)
+
+    def __contains__(self, item: object) -> bool:
+        return any(each == item for each in self)
+
+
 def _nameless(directory: str) -> int:
     """A descriptor of a new file that nobody can open."""
     path = os.path.join(directory, f"listing-{os.urandom(8).hex()}")
