@@ -54,6 +54,7 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
     """flags: of the newer flags, those that this BuildKit knows."""
     context = draw(contexts())
     paths = named(context)
+    is_whole = not any(entry.path.endswith("dockerignore") for entry in context)
     lines: list[str] = []
     if draw(st.integers(0, 14)) == 14:
         lines.append(
@@ -69,7 +70,7 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
         platform = draw(_sampled(("", "", "", "", "", "", "--platform=$BUILDPLATFORM ", "--platform=linux/amd64 ")))
         name = draw(_sampled(("", *NAMES)))
         lines.append(f"FROM {platform}{start}" + (f" {draw(_sampled(('AS', 'as')))} {name}" if name else ""))
-        known = Sources(paths, (*stages, *map(str, range(number)), *bases) if number else tuple(bases), flags)
+        known = Sources(paths, (*stages, *map(str, range(number)), *bases) if number else tuple(bases), flags, is_whole)
         if start == "scratch" and draw(st.integers(0, 3)):
             lines.append("COPY --from=base /bin /bin")
         for _ in range(draw(st.integers(1, 7))):

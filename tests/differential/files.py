@@ -19,7 +19,7 @@ IMAGE_SOURCES = (
     "/nowhere",
 )  # fmt: skip
 CONTEXT_WILD = (
-    "*", "*.txt", "d*", "*/f", "d/*", "?", "[a-c]*", "w/*/j.txt", "d/**", "**/f", "[[]q].x", "\\a", "nope*", "*/*",
+    "d/*", "d/**", "*", "*.txt", "d*", "*/f", "?", "[a-c]*", "*/x/j.txt", "**/f", "[[]q].x", "\\a", "nope*", "*/*",
     "[^d]*", "s*", ".*",
 )  # fmt: skip
 MORE_SOURCES = (".", "./", "/", "/a", "../a", "d/../a", "./d/", "d/.", "nope", "$A", "d/e/..", "a/", "//a")
@@ -42,6 +42,8 @@ class Sources:
     stages: tuple[str, ...]
     flags: frozenset[str]
     """Those of the flags that not every BuildKit knows, which this one does."""
+    is_whole: bool = True
+    """No ignore file. Where one keeps all of a directory out, BuildKit does not even send the directory of a wildcard."""
 
 
 @st.composite
@@ -72,7 +74,9 @@ def copies(draw: st.DrawFn, known: Sources) -> str:
         single = st.one_of(_sampled(IMAGE_SOURCES), _sampled(IMAGE_SOURCES[:12]))
     else:
         present = _sampled(known.context) if known.context else _sampled(MORE_SOURCES)
-        single = st.one_of(present, present, _sampled(CONTEXT_WILD), _sampled(MORE_SOURCES))
+        single = st.one_of(
+            present, present, _sampled(CONTEXT_WILD if known.is_whole else CONTEXT_WILD[2:]), _sampled(MORE_SOURCES)
+        )
     sources = draw(st.lists(single, min_size=1, max_size=3 if draw(st.integers(0, 3)) == 3 else 1))
     to = draw(_sampled(DESTINATIONS))
     if len(sources) > 1 and draw(st.integers(0, 9)) < 9:

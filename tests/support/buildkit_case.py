@@ -55,8 +55,9 @@ class Entry:
 
     @property
     def mtime_s(self) -> int:
-        """A time of its own for each path."""
-        return OLD_S + zlib.crc32(self.path.encode("utf-8", "surrogateescape")) % _OLD_SPAN_S
+        """A time of its own for each path and content: BuildKit does not read a file again with size and time as before."""
+        own = b"" if self.kind == "dir" else self.content()
+        return OLD_S + zlib.crc32(self.path.encode("utf-8", "surrogateescape") + b"\0" + own) % _OLD_SPAN_S
 
     def content(self) -> bytes:
         return self._archive() if self.kind == "tar" else self.text.encode("utf-8", "surrogateescape")
@@ -137,11 +138,13 @@ class Case:
         top = place / "context"
         top.mkdir(parents=True)
         top.chmod(0o755)
-        for entry in (Entry("Dockerfile", text=self.dockerfile), *self.context):
+        entries = (Entry("Dockerfile", text=self.dockerfile), *self.context)
+        for entry in entries:
             _write(entry, top)
         for number, value in enumerate(self.secrets.values()):
             (place / f"secret-{number}").write_text(value)
-        _set_times(top)
+        named = {entry.path: entry for entry in entries}
+        _set_times(top, {path: named[e.text] if e.kind == "hardlink" else e for path, e in named.items()})
         return top
 
     def options(self, place: Path) -> list[str]:
@@ -184,10 +187,12 @@ def _write(entry: Entry, top: Path) -> None:
         os.setxattr(path, name, base64.b64decode(value))
 
 
-def _set_times(top: Path) -> None:
+def _set_times(top: Path, entries: dict[str, Entry]) -> None:
+    """entries: of each path, of a hard link the file that it is a name of."""
     for directory, folders, names in os.walk(top, topdown=False):
         for name in (*folders, *names):
             path = Path(directory, name)
-            moment = Entry(str(path.relative_to(top))).mtime_s
+            at = str(path.relative_to(top))
+            moment = entries.get(at, Entry(at)).mtime_s
             os.utime(path, (moment, moment), follow_symlinks=False)
     os.utime(top, (OLD_S, OLD_S))

@@ -27,6 +27,7 @@ _KINDS = {
     tarfile.REGTYPE: "f", tarfile.AREGTYPE: "f", tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l",
     tarfile.CHRTYPE: "c", tarfile.BLKTYPE: "b", tarfile.FIFOTYPE: "p",
 }  # fmt: skip
+_MOUNT_POINTS = {"dev/", "proc/", "sys/"}
 _XATTR = "SCHILY.xattr."
 Observed = dict[str, Any]
 
@@ -95,17 +96,24 @@ def observe(archive: Path, bases: dict[str, Base]) -> Observed:
         ("", Base((), 0, next(iter(bases.values())).known, {})),
     )
     members = [_members(layer, tuple(base.known.items())) for layer in layers]
-    lines = _lines(members)
+    lines = {path: line for path, line in _lines(members).items() if not _is_mount_point(path, line)}
     history = (config.get("history") or [])[base.history :]
     return {
         "ok": True,
         "base": name,
         "config": _config(config),
         "history": [_history(each) for each in history],
-        "layers": [sorted({_entry_name(*entry) for entry in layer}) for layer in members[len(base.diff_ids) :]],
+        "layers": [
+            sorted({_entry_name(*entry) for entry in layer} - _MOUNT_POINTS) for layer in members[len(base.diff_ids) :]
+        ],
         "tree": {path: line for path, line in lines.items() if not _is_as_in(base, path, line)},
         "removed": sorted(set(base.lines) - set(lines)),
     }
+
+
+def _is_mount_point(path: str, line: str) -> bool:
+    """BuildKit leaves these in a root that has none when a RUN needed them; we leave no trace. See docs/differential.md."""
+    return f"{path}/" in _MOUNT_POINTS and line == "d 755 0:0 @now"
 
 
 def _is_as_in(base: Base, path: str, line: str) -> bool:
