@@ -195,7 +195,7 @@ class Worker:
         if not lowers or isinstance(step, WorkdirStep) or (isinstance(step, CopyStep) and step.is_link):
             return False
         with disk_errors(step.title):
-            return drop_unchanged(draft.path, lowers)
+            return drop_unchanged(draft.path, lowers, keeps_links=isinstance(step, RunStep))
 
     def _lock_path(self, key: str) -> str:
         name = hashlib.sha256(key.encode()).hexdigest()[:3]

@@ -39,8 +39,7 @@ def run_command(instruction: Run, config: ConfigDraft) -> RunCommand:
         argv = config.argv(Command("shell", (whole,)))
         return RunCommand(argv, " ".join(argv))
     body = heredocs[0]
-    written = body.content if body.as_written is None else body.as_written
-    if not written.startswith("#!") or config.image.os == "windows":
+    if not body.content.startswith("#!") or config.image.os == "windows":
         argv = config.argv(Command("shell", (body.content,)))
         return RunCommand(argv, " ".join(argv))
     argv = config.argv(Command("shell", (SCRIPT_PATH,)))

@@ -12,6 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
+from contextlib import suppress
 
 from slimstage.tree.xattrs import OPAQUE_SUBSTITUTE, is_opaque, opaque_name
 
@@ -75,6 +77,29 @@ def clear_opaque(directory: int) -> None:
         except OSError as error:
             if error.errno != errno.ENODATA and error.errno not in _REFUSALS:
                 raise
+
+
+def mark_unchanged(directory: int, names: Sequence[str]) -> None:
+    """Notes names in an open directory that are as they are below: they stay for other steps and are not packed.
+
+    Of overlayfs' own namespace, so that it is never copied up into a later layer. Where it cannot be kept, they are packed.
+    """
+    value = b"\0".join(os.fsencode(name) for name in names)
+    with suppress(OSError):
+        os.setxattr(directory, _unchanged_name(), value)
+
+
+def unchanged_names(directory: int) -> frozenset[str]:
+    """What `mark_unchanged` noted; empty where it noted nothing."""
+    try:
+        value = os.getxattr(directory, _unchanged_name())
+    except OSError:
+        return frozenset()
+    return frozenset(os.fsdecode(name) for name in value.split(b"\0"))
+
+
+def _unchanged_name() -> str:
+    return opaque_name().removesuffix("opaque") + "slimstage.unchanged"
 
 
 def holds_overlays_marks(directory: str) -> bool:

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
-from slimstage.tree.marks import is_whiteout
+from slimstage.tree.marks import is_whiteout, unchanged_names
 from slimstage.tree.paths import DIRECTORY, ascend, link_path
 from slimstage.tree.xattrs import read_xattrs
 
@@ -91,6 +91,8 @@ def _whiteouts_first(fd: int) -> list[str]:
             )
             if not is_common and is_whiteout(entry.stat(follow_symlinks=False)):
                 marks.add(entry.name)
+    if unchanged := unchanged_names(fd):
+        names = [name for name in names if name not in unchanged]
     names.sort(key=os.fsencode, reverse=True)
     if marks:
         names.sort(key=marks.__contains__)  # stable, and the last are taken first

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Sequence
 
 from slimstage.tree.entry import KINDS, Entry
-from slimstage.tree.marks import clear_opaque, is_whiteout, make_whiteout, set_opaque
+from slimstage.tree.marks import clear_opaque, is_whiteout, make_whiteout, mark_unchanged, set_opaque
 from slimstage.tree.paths import link_path
 from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
@@ -26,20 +26,22 @@ _FEW = 16
 """Names that are looked up one by one in the layers below; for more, their directory is listed once."""
 
 
-def drop_unchanged(layer: str, lowers: Sequence[str]) -> bool:
+def drop_unchanged(layer: str, lowers: Sequence[str], *, keeps_links: bool = False) -> bool:
     """True when something was taken out. lowers: the layer directories below, base first.
 
     Only directories that are in both are looked into. A file is as it was when its owner, mode, size, time, xattrs and
-    content are; of a directory the time does not count. Of a new hard link to an unchanged file, the new name is what is left.
+    content are; of a directory the time does not count.
+    keeps_links: an unchanged file that got another name stays, since both are one file for a later COPY --from; it is only
+    marked, and is not packed.
     Raises OSError.
     """
     with UnionTree(lowers) as below, TreeWriter(layer) as upper:
-        return _Dropping(below, upper).everything()
+        return _Dropping(below, upper, keeps_links).everything()
 
 
 class _Dropping:
-    def __init__(self, below: UnionTree, upper: TreeWriter) -> None:
-        self._below, self._upper = below, upper
+    def __init__(self, below: UnionTree, upper: TreeWriter, keeps_links: bool) -> None:
+        self._below, self._upper, self._keeps_links = below, upper, keeps_links
         self._touched: dict[str, int] = {}
         """Directories that lost something, and the time that they had."""
 
@@ -66,6 +68,7 @@ class _Dropping:
         hides = is_opaque(fd)
         known = frozenset(self._below.names(path)) if hides or len(names) > _FEW else frozenset(names)
         inside: list[str] = []
+        linked: list[str] = []
         for name in names:
             if name not in known:
                 continue
@@ -80,8 +83,13 @@ class _Dropping:
                     fd = self._upper.open_directory(path)
                 inside.append(here)
             elif self._is_same(lower, status, fd, name):
+                if self._keeps_links and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+                    linked.append(name)
+                    continue
                 self._touch(path)
                 os.unlink(name, dir_fd=fd)
+        if linked:
+            mark_unchanged(fd, linked)
         if hides:
             self._touch(path)
             for name in sorted(known - set(names)):

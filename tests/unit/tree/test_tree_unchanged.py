@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slimstage.tree.marks import make_whiteout, set_opaque
-from slimstage.tree.scan import scan
+from slimstage.tree.scan import scan, scan_at
 from slimstage.tree.unchanged import drop_unchanged
 from slimstage.tree.union import UnionTree
 
@@ -137,3 +137,14 @@ def test_ways_deeper_than_descriptors_are_kept_open(tmp_path: Path) -> None:
 def _seen(*layers: Path) -> list[str]:
     with UnionTree([str(layer) for layer in layers]) as tree:
         return [entry.path for entry in tree.walk("")]
+
+
+def test_an_unchanged_file_with_a_new_name_stays_one_file_and_is_not_packed(lower: Path, tmp_path: Path) -> None:
+    upper = tmp_path / "upper"
+    _fill(upper)
+    os.link(upper / "d/f", upper / "d/again")
+    drop_unchanged(str(upper), [str(lower)], keeps_links=True)
+    assert _left(upper) == ["d", "d/again", "d/f"], "a later step still sees one file with two names"
+    assert (upper / "d/f").stat().st_ino == (upper / "d/again").stat().st_ino
+    packed = [entry.path for entry, *_ in scan_at(str(upper), for_packing=True)]
+    assert packed == ["d", "d/again"]
