@@ -52,49 +52,44 @@ else:
         return lambda cls: _make(cls, frozen, kw_only, eq)
 
     def _make(cls, is_frozen, is_kw_only, has_eq):
-        own = _own_fields(cls, is_kw_only)
+        given = cls.__dict__
+        own = _own_fields(cls, given, is_kw_only)
         fields = {}
-        for base in reversed(cls.__mro__[1:]):
+        for base in cls.__mro__[:0:-1]:
             fields.update(base.__dict__.get("_fields_of_value", ()))
-        inherited = set(fields)
+        slots = tuple([name for name in own if name not in fields])
         fields.update(own)
-        body = {name: each for name, each in cls.__dict__.items() if name not in own}
-        body.pop("__dict__", None)
-        body.pop("__weakref__", None)
-        body["__slots__"] = tuple(name for name in own if name not in inherited)
-        body["__match_args__"] = tuple(name for name, each in fields.items() if not each.is_kw_only)
-        body["__dataclass_fields__"] = _Described()
-        body["_fields_of_value"] = fields
 
         # All before the class is made: each method set on a class that is there makes it look all its slots over again.
         first = _FirstInit(fields)
-        methods = {"__init__": first.method(), "__repr__": _repr(fields)}
+        body = {"__init__": first.method(), "__repr__": _repr}
         if has_eq:
             key = _key(fields)
-            methods["__eq__"] = _eq(key)
-            if is_frozen:
-                methods["__hash__"] = _hash(key)
-            elif "__hash__" not in body:
-                body["__hash__"] = None
+            body["__eq__"] = _eq(key)
+            body["__hash__"] = _hash(key) if is_frozen else None
         if is_frozen:
-            methods["__setattr__"], methods["__delattr__"] = _refusal("assign to"), _refusal("delete")
-            methods["__getstate__"], methods["__setstate__"] = _getstate, _setstate
-        for name, method in methods.items():
-            if name not in body:
-                method.__qualname__ = f"{cls.__qualname__}.{name}"
-                method.__module__ = cls.__module__
-                body[name] = method
+            body.update(_FROZEN)
+        body.update(given)
+        for name in own:
+            body.pop(name, None)
+        body.pop("__dict__", None)
+        body.pop("__weakref__", None)
+        body["__slots__"] = slots
+        body["__match_args__"] = tuple([name for name, each in fields.items() if not each.is_kw_only])
+        body["__dataclass_fields__"] = _DESCRIBED
+        body["_fields_of_value"] = fields
+        body["__qualname__"] = cls.__qualname__
         first.cls = made = type(cls)(cls.__name__, cls.__bases__, body)
-        made.__qualname__ = cls.__qualname__
         return made
 
-    def _own_fields(cls, is_kw_only):
+    def _own_fields(cls, given, is_kw_only):
         own = {}
         for name, annotation in cls.__annotations__.items():
-            default = cls.__dict__.get(name, _NONE)
-            each = default if isinstance(default, _Field) else _Field(default, _NONE, True, True)
-            if isinstance(each.default, (list, dict, set)):
-                raise TypeError(f"the default of {name} is mutable: use default_factory")
+            each = given.get(name, _NONE)
+            if each.__class__ is not _Field:
+                if isinstance(each, (list, dict, set)):
+                    raise TypeError(f"the default of {name} is mutable: use default_factory")
+                each = _Field(each, _NONE, True, True)
             each.annotation, each.is_kw_only = annotation, is_kw_only
             own[name] = each
         return own
@@ -153,22 +148,33 @@ else:
             return True
 
     def _compiled_init(cls, fields):
-        """Sets each field through its slot's own setter, which also passes by the refusal of a frozen class."""
-        names = {"_none": _NONE}
-        head, kw_only, lines = [], [], []
+        """Fills a value by plain assignments, while it is of a twin of its class that does not refuse them.
+
+        That takes half of what the calls of the slots' setters take. A value of a further class has no such twin.
+        """
+        names = {"_none": _NONE, "_set": object.__setattr__, "_class": cls}
+        head, kw_only, given = [], [], {}
         for name, each in fields.items():
-            names[f"_set_{name}"] = getattr(cls, name).__set__
-            parameter = name
+            parameter, given[name] = name, name
             if each.factory is not _NONE:
                 names[f"_new_{name}"] = each.factory
                 parameter = f"{name}=_none"
-                lines.append(f" _set_{name}(_self, _new_{name}() if {name} is _none else {name})")
-            else:
-                lines.append(f" _set_{name}(_self, {name})")
-                if each.default is not _NONE:
-                    names[f"_default_{name}"] = each.default
-                    parameter = f"{name}=_default_{name}"
+                given[name] = f"_new_{name}() if {name} is _none else {name}"
+            elif each.default is not _NONE:
+                names[f"_default_{name}"] = each.default
+                parameter = f"{name}=_default_{name}"
             (kw_only if each.is_kw_only else head).append(parameter)
+        lines = [f" _self.{name} = {value}" for name, value in given.items()]
+        if lines and cls.__setattr__ is not object.__setattr__:
+            names["_twin"] = _assignable(cls)
+            lines = [
+                " if _self.__class__ is _class:",
+                '  _set(_self, "__class__", _twin)',
+                *(f" {line}" for line in lines),
+                "  _self.__class__ = _class",
+                " else:",
+                *(f'  _set(_self, "{name}", {value})' for name, value in given.items()),
+            ]
         if hasattr(cls, "__post_init__"):
             lines.append(" _self.__post_init__()")
         if kw_only:
@@ -178,6 +184,11 @@ else:
         init = names["__init__"]
         init.__qualname__, init.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
         return init
+
+    def _assignable(cls):
+        """A class of the same layout whose values take assignments."""
+        body = {"__slots__": cls.__slots__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+        return type(cls)(cls.__name__, cls.__bases__, body)
 
     def _key(fields):
         names = [name for name, each in fields.items() if each.compare]
@@ -196,13 +207,9 @@ else:
     def _hash(key):
         return lambda self: hash(key(self))
 
-    def _repr(fields):
-        names = [name for name, each in fields.items() if each.repr]
-
-        def __repr__(self):
-            return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
-
-        return __repr__
+    def _repr(self):
+        shown = [f"{name}={getattr(self, name)!r}" for name, each in self._fields_of_value.items() if each.repr]
+        return f"{type(self).__qualname__}({', '.join(shown)})"
 
     def _refusal(verb):
         def refuse(self, name, value=None, /):
@@ -218,6 +225,13 @@ else:
     def _setstate(self, state):
         for name, value in zip(self._fields_of_value, state, strict=True):
             object.__setattr__(self, name, value)
+
+    _FROZEN = {
+        "__setattr__": _refusal("assign to"),
+        "__delattr__": _refusal("delete"),
+        "__getstate__": _getstate,
+        "__setstate__": _setstate,
+    }
 
     class _Described:
         """`__dataclass_fields__`, made when it is first asked for."""
@@ -240,3 +254,5 @@ else:
             )
             cls.__dataclass_fields__ = twin.__dataclass_fields__
             return cls.__dataclass_fields__
+
+    _DESCRIBED = _Described()

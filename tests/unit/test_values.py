@@ -187,3 +187,18 @@ def test_the_package_makes_its_values_here() -> None:
 def test_importing_values_does_not_bring_the_standard_decorator() -> None:
     code = "import sys, slimstage.values; assert 'dataclasses' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_values_of_an_undecorated_subclass_of_a_frozen_value_stay_of_it_and_are_filled() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Spot:
+        x: int
+        y: list[int] = field(default_factory=list)
+
+    class Named(Spot):
+        name = "n"
+
+    many = [cls(number) for number in range(200) for cls in (Spot, Named)]
+    assert [(type(each), each.x, each.y) for each in many[-2:]] == [(Spot, 199, []), (Named, 199, [])]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        many[-2].x = 3  # type: ignore[misc]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from slimstage.build.chosen import Chosen
 from slimstage.build.copy import copy_step
 from slimstage.context.listing import Whole
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
-from slimstage.digest import Digest
 from slimstage.plan.graph import CopyStep, FromContext
 from slimstage.store.files import wait_lock
 from slimstage.store.records import Record
@@ -40,13 +40,14 @@ class BindStore:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def layer_of(self, digest: Digest, selection: Selection, tree: SourceTree) -> tuple[tuple[str, ...], str]:
-        """(layer directories, path in them) that show what `shown` gave; written once for each digest."""
-        key = f"bind-{digest[7:]}"
-        with wait_lock(str(self._store.root / "locks" / f"bind-{digest[7:10]}")):
+    def layer_of(self, chosen: Chosen) -> tuple[tuple[str, ...], str]:
+        """(layer directories, path in them) that show the selection; written once for each digest. Raises ContextError."""
+        name = chosen.digest[7:]
+        key = f"bind-{name}"
+        with wait_lock(str(self._store.root / "locks" / f"bind-{name[:3]}")):
             known = self._store.records.get(key)
             if known is None or known.layer is None or not self._store.snapshots.has((known.layer,)):
-                known = Record(key, key, self._write(selection, tree))
+                known = Record(key, key, self._write(chosen.selection(), chosen.tree))
                 self._store.records.put(known)
         assert known.layer is not None
         return self._store.snapshots.paths((known.layer,)), f"/{_NAME}"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
+from slimstage.build.chosen import Chosen
 from slimstage.build.memory import StoreMemory
 from slimstage.build.request import BuildRequest
-from slimstage.cache.explain import facts
 from slimstage.context.changes import changed_since_opened
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.listing import Changed, Scratch
@@ -22,7 +22,7 @@ from slimstage.context.local import ContextEntry, LocalContext
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
 from slimstage.diagnostics import Span
-from slimstage.digest import Digest, digest_json
+from slimstage.digest import Digest
 from slimstage.dockerfile.gitref import without_credentials
 from slimstage.errors import SlimstageError
 from slimstage.events import Listener, TransferProgress, Warned
@@ -47,52 +47,18 @@ from slimstage.values import dataclass, field, replace
 if TYPE_CHECKING:
     from slimstage.build.add import Fetched
 
-_MOST_EXPLAINED = 2000
-"""Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A selection that was digested: name, its digest, its entries with the digests of their contents.
-
-    entries: None when they are too many. root: put before their paths. keeps_owners: their owners count.
-    """
-
-    name: str
-    digest: Digest
-    entries: list[tuple[Entry, str]] | None = None
-    root: str = ""
-    keeps_owners: bool = False
-
-    def pairs(self) -> Iterator[tuple[str, str]]:
-        if self.entries is None:
-            yield self.name, self.digest
-            return
-        for entry, content in self.entries:
-            owner = f"{entry.uid}:{entry.gid}" if self.keeps_owners else ""
-            device = f"{entry.rdev[0]}:{entry.rdev[1]}" if entry.rdev != (0, 0) else ""
-            xattrs = digest_json(sorted((name, value.hex()) for name, value in entry.xattrs.items()))[7:]
-            mode = 0 if entry.kind == "symlink" else entry.mode
-            what = digest_json(os.fsencode(entry.target).hex()) if entry.target else content or device
-            name = f"{_KINDS.get(entry.kind, 'special file')} {self.root}{entry.path or '.'}"
-            yield name, facts(mode, owner, what, xattrs if entry.xattrs else "")
-
-
-_KINDS = {"file": "file", "dir": "directory", "symlink": "symlink"}
-
 
 @dataclass(slots=True)
 class Reading:
     """What a step reads, opened and digested; leaving the `with` closes it.
 
-    digests: in the order that the content key wants. seen: what was digested, for `--explain`. binds, seeds: see
-    `RunInputs`; seeds fill a new cache mount, by its target.
+    digests: in the order that the content key wants. chosen: what was selected, of a COPY one or none. brought: what was
+    fetched, with its digest. binds, seeds: see `RunInputs`; seeds fill a new cache mount, by its target.
     """
 
     digests: tuple[Digest, ...]
-    seen: list[Seen] = field(default_factory=list)
-    selection: Selection = ()
-    tree: SourceTree | None = None
+    chosen: list[Chosen] = field(default_factory=list)
+    brought: list[tuple[str, str]] = field(default_factory=list)
     fetched: tuple[Fetched, ...] = ()
     binds: tuple[tuple[tuple[str, ...], str], ...] = ()
     seeds: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
@@ -100,7 +66,7 @@ class Reading:
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """(name, value) of each file that was read, as far as they are few enough to be remembered one by one."""
-        return tuple(pair for each in self.seen for pair in each.pairs())
+        return (*(pair for each in self.chosen for pair in each.pairs()), *self.brought)
 
     def __enter__(self) -> Self:
         return self
@@ -159,19 +125,18 @@ class FileSteps:
 
     def _read(self, step: CopyStep, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
         if step.paths:
-            reading.tree, where = self._tree(step.source, stacks, reading.cleanup)
+            tree, where = self._tree(step.source, stacks, reading.cleanup)
             selection = select(
-                reading.tree,
+                _bare(tree),
                 step.paths,
                 excludes=step.exclude,
                 keeps_parents=step.keeps_parents,
                 where=where,
                 keep=self._keep,
             )
-            self._warn_of_changes(selection, reading.tree, self._spans.get(step.id))
-            reading.selection = self._normal(selection)
+            self._warn_of_changes(selection, tree, self._spans.get(step.id))
             keeps_owners = step.from_is_stage and step.chown is None
-            self._digest(reading, reading.selection, reading.tree, "files", keeps_owners=keeps_owners)
+            self._choose(reading, selection, tree, "files", keeps_owners=keeps_owners)
         if step.urls or step.gits:
             import shutil  # only when something is fetched
 
@@ -195,19 +160,15 @@ class FileSteps:
         for name, each in zip(names, reading.fetched, strict=True):
             digest = selection_digest(each.selection, each.tree, self._memory)
             reading.digests += (digest,)
-            reading.seen.append(Seen(f"what is at {without_credentials(name)}", digest))
+            reading.brought.append((f"what is at {without_credentials(name)}", digest))
 
-    def _digest(
+    def _choose(
         self, reading: Reading, selection: Selection, tree: SourceTree, name: str, *, keeps_owners: bool
-    ) -> Digest:
-        """Digests a selection, and notes what of it a person can be told later."""
-        are_few = sum(len(picked.below) or 1 for picked in selection) <= _MOST_EXPLAINED
-        entries: list[tuple[Entry, str]] | None = [] if are_few else None
-        digest = selection_digest(selection, tree, self._memory, keeps_owners=keeps_owners, seen=entries)
-        root = "" if isinstance(tree, LocalContext) else "/"
-        reading.digests += (digest,)
-        reading.seen.append(Seen(name, digest, entries, root, keeps_owners))
-        return digest
+    ) -> Chosen:
+        chosen = Chosen(self._normal(selection), tree, name, self._memory, self._keep, keeps_owners=keeps_owners)
+        reading.digests += (chosen.digest,)
+        reading.chosen.append(chosen)
+        return chosen
 
     def read_binds(self, step: RunStep, stacks: Mapping[StepId, tuple[str, ...]]) -> Reading:
         """What the bind mounts of a RUN show, and what seeds its cache mounts."""
@@ -232,7 +193,7 @@ class FileSteps:
 
     def _bind(self, mount: BindMount, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
         tree, where = self._tree(mount.source, stacks, reading.cleanup)
-        selection = self._normal(select(tree, [mount.path], where=where, keep=self._keep))
+        selection = select(_bare(tree), [mount.path], where=where, keep=self._keep)
         self._warn_of_changes(selection, tree, None)
         from_stage = not isinstance(mount.source, FromContext)
         if not from_stage:
@@ -240,11 +201,11 @@ class FileSteps:
 
             selection = shown(selection)
         name = f"files at mount {mount.target}"
-        digest = self._digest(reading, selection, tree, name, keeps_owners=from_stage)
+        chosen = self._choose(reading, selection, tree, name, keeps_owners=from_stage)
         if isinstance(mount.source, FromContext):
             from slimstage.build.binds import BindStore  # only for such a mount
 
-            reading.binds += (BindStore(self._store).layer_of(digest, selection, tree),)
+            reading.binds += (BindStore(self._store).layer_of(chosen),)
         else:
             reading.binds += ((stacks[mount.source.step], mount.path),)
 
@@ -286,8 +247,15 @@ class FileSteps:
         from slimstage.build.copy import copy_step  # only when a step runs
 
         with self._placed(step.id):
+            chosen = reading.chosen[0] if reading.chosen else None
             result = copy_step(
-                step, lowers, reading.selection, reading.tree, draft, fetched=reading.fetched, memory=self._memory
+                step,
+                lowers,
+                chosen.selection() if chosen else (),
+                chosen.tree if chosen else None,
+                draft,
+                fetched=reading.fetched,
+                memory=self._memory,
             )
         self._memory.flush()
         return result.size_bytes
@@ -302,6 +270,11 @@ class FileSteps:
 
     def _placed(self, step: StepId) -> _Placed:
         return _Placed(self._spans.get(step))
+
+
+def _bare(tree: SourceTree) -> SourceTree:
+    """Xattrs are asked for when something is not known by what `stat` says."""
+    return tree.bare() if isinstance(tree, LocalContext) else tree
 
 
 def source_names(graph: Graph) -> dict[StepId, str]:

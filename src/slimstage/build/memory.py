@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 
+from slimstage.context.glance import Glance
 from slimstage.context.tree import FileIdentity
 from slimstage.digest import Digest
 from slimstage.store.digests import FileDigests
 
 _BATCH = 4096
 """Facts kept back before they are written: one transaction each would cost more than reading small files again."""
-
 
 _MOST_FRESH = 2 * _BATCH
 
@@ -55,6 +55,14 @@ class StoreMemory:
                 self._waiting = []
         if due:
             self._digests.put_many(due, self._started_ns)
+
+    def recall_selection(self, seen: Glance) -> Digest | None:
+        """The digest of a selection of a context of which `stat` says what it said when it was digested."""
+        return self._digests.selection(seen.state)
+
+    def remember_selection(self, seen: Glance, digest: Digest, started_ns: int) -> None:
+        """started_ns: the wall clock before the first entry was looked at; see `FileDigests.put_selection`."""
+        self._digests.put_selection(seen.state, seen.newest_ns, digest, started_ns)
 
     def flush(self) -> None:
         """Idempotent."""

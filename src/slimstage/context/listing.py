@@ -24,8 +24,8 @@ Listing: TypeAlias = Collection[Item]
 BLOCK = 1024
 FEW = 64
 """Items that always are in memory."""
-MOST_IN_MEMORY = 16_384
-"""Items of all listings of one scratch: about 10 MB."""
+MOST_IN_MEMORY = 24_576
+"""Items of all listings of one scratch: about 15 MB."""
 
 
 class Scratch:

@@ -11,7 +11,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Self
 
 from slimstage.context.patterns import Matched, Pattern, PatternMatcher
@@ -54,11 +54,18 @@ class LocalContext:
         self.ignored: PatternMatcher | None = None
         self._lock = threading.Lock()
         self._held: dict[int, tuple[str, int]] = {}
+        self._walks_bare = False
 
     def ignore(self, ignored: PatternMatcher | None) -> Self:
         """This context, without what the patterns keep out."""
         self.ignored = ignored if ignored is not None and ignored.patterns else None
         return self
+
+    def bare(self) -> LocalContext:
+        """The same context, whose `walk` asks for no xattrs; `xattrs` does. It ends with this one, and is not closed."""
+        view = object.__new__(LocalContext)
+        view.__dict__.update(self.__dict__, _walks_bare=True, _held={})
+        return view
 
     # Lookups --------------------------------------------------------------------------------------------------
 
@@ -168,6 +175,17 @@ class LocalContext:
             os.close(fd)
             raise self.changed(path)
         return fd
+
+    def xattrs(self, entry: Entry) -> Mapping[str, bytes]:
+        """Those that are part of an image, of a walk's entry, as they are now. Raises ContextError when it is gone."""
+        if entry.kind not in ("file", "dir"):
+            return NO_XATTRS
+        parent, _, name = entry.path.rpartition("/")
+        try:
+            return read_xattrs(link_path(self._parent(parent), name))[0]
+        except OSError as error:
+            self._forget()
+            raise self.changed(entry.path, error) from error
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
         """A small file, symlinks followed inside, ignored or not; None when there is none. Raises ContextError."""
@@ -308,7 +326,7 @@ class LocalContext:
             if is_out and not is_dir:
                 return None
             return (
-                _entry_of(fd, name, path, status),
+                _entry_of(fd, name, path, status, self._walks_bare),
                 is_out,
                 below,
                 os.open(name, DIRECTORY, dir_fd=fd) if is_dir else -1,
@@ -366,10 +384,10 @@ def _names(path: str) -> list[str]:
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
-def _entry_of(fd: int, name: str, path: str, status: os.stat_result) -> ContextEntry:
+def _entry_of(fd: int, name: str, path: str, status: os.stat_result, is_bare: bool = False) -> ContextEntry:
     mode = status.st_mode
     kind = KINDS[stat.S_IFMT(mode)]
-    has_xattrs = kind in ("file", "dir")
+    has_xattrs = not is_bare and kind in ("file", "dir")
     return ContextEntry(
         path,
         kind,

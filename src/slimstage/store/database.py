@@ -57,6 +57,9 @@ _MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE records DROP COLUMN step;
     CREATE TABLE places (name TEXT PRIMARY KEY, steps TEXT NOT NULL, written_s REAL NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE selections (state BLOB PRIMARY KEY, digest BLOB NOT NULL);
+    """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""
 

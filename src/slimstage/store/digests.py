@@ -22,6 +22,7 @@ _COARSE_NS = 2_100_000_000
 """For file systems that know only seconds (or, FAT, two): seen by times that are whole seconds."""
 _AT_ONCE = 512
 """Files of one SELECT: SQLite's limit of values is 999 where it is old."""
+_MOST_SELECTIONS = 4096
 _SIGN = 1 << 63
 
 
@@ -79,8 +80,28 @@ class FileDigests:
             return
         self._database.change_many("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
 
+    def selection(self, state: bytes) -> Digest | None:
+        """The digest of a selection of a context, by a hash over what `stat` says of all its entries."""
+        rows = self._database.query("SELECT digest FROM selections WHERE state = ?", (state,))
+        return Digest("sha256:" + rows[0][0].hex()) if rows else None
+
+    def put_selection(self, state: bytes, newest_ns: int, digest: Digest, started_ns: int) -> None:
+        """Remembers one, unless it could change again without its times changing; some thousand of the last are kept.
+
+        newest_ns: the last of all mtimes and ctimes. started_ns: the wall clock before the first entry was looked at.
+        """
+        algorithm, _, text = digest.partition(":")
+        if algorithm != "sha256" or _is_racy(newest_ns, newest_ns, started_ns):
+            return
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO selections VALUES (?, ?)", (state, bytes.fromhex(text)))
+            connection.execute(
+                "DELETE FROM selections WHERE rowid <= (SELECT max(rowid) FROM selections) - ?", (_MOST_SELECTIONS,)
+            )
+
     def forget(self) -> int:
-        """Forgets all; returns how many there were."""
+        """Forgets all; returns how many files there were."""
+        self._database.change("DELETE FROM selections")
         return self._database.change("DELETE FROM files")
 
 
