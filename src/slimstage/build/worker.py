@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from slimstage.bases.base import Base, BaseResolver
-from slimstage.build.destination import disk_errors
 from slimstage.build.executor import StepOutcome, StepTask
 from slimstage.build.files import FileSteps, Reading
 from slimstage.build.running import RunSteps
@@ -37,7 +36,6 @@ from slimstage.store.files import store_error, wait_lock_cancellable
 from slimstage.store.records import Record
 from slimstage.store.snapshots import Draft
 from slimstage.store.store import Store
-from slimstage.tree.unchanged import drop_unchanged
 from slimstage.values import dataclass
 
 
@@ -194,6 +192,9 @@ class Worker:
         """Takes what did not change out of the layer; True when its size is another now."""
         if not lowers or isinstance(step, WorkdirStep) or (isinstance(step, CopyStep) and step.is_link):
             return False
+        from slimstage.build.destination import disk_errors  # only when a step ran
+        from slimstage.tree.unchanged import drop_unchanged
+
         with disk_errors(step.title):
             return drop_unchanged(draft.path, lowers, keeps_links=isinstance(step, RunStep))
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Protocol
 
-from slimstage.context.git import fetch_git, git_context
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher, read_ignore_file
 from slimstage.diagnostics import Source, Span, did_you_mean
@@ -82,20 +81,9 @@ def _open(
         raise UsageError("stdin cannot be both the context and the Dockerfile", code="stdin-twice")
     if value == "-":
         return _of_stream(stdin(), request, name, "stdin", temporary, cleanup)
-    git = git_context(value) if not os.path.isdir(value) else None
-    if git is not None:
+    if not os.path.isdir(value) and (fetch := _git(value, request)) is not None:
         place = os.path.join(temporary(), "context")
-        fetch_git(
-            git.remote,
-            place,
-            ref=git.ref,
-            subdir=git.subdir,
-            checksum=git.checksum,
-            keeps_git_dir=_keeps_git_dir(request) if git.keep_git_dir is None else git.keep_git_dir,
-            submodules=git.submodules is not False,
-            mtime="commit" if git.mtime == "commit" else "checkout",
-            by_commit=git.fetch_by_commit,
-        )
+        fetch(place)
         return _with_dockerfile(_directory(place, name, cleanup), request, stdin, is_local=False)
     if value.startswith(("http://", "https://")):
         from slimstage.context.remote import fetch_url, shown_url  # HTTP is loaded when it is needed
@@ -112,6 +100,26 @@ def _open(
                 file.seek(0)
                 return _of_stream(file, request, name, value, temporary, cleanup)
     return _with_dockerfile(_directory(value, name, cleanup), request, stdin, is_local=True)
+
+
+def _git(value: str, request: ContextRequest) -> Callable[[str], object] | None:
+    """What fetches the repository that the value names into a new directory; None when it names none."""
+    from slimstage.context.git import fetch_git, git_context  # only for a context that is no directory
+
+    git = git_context(value)
+    if git is None:
+        return None
+    return lambda place: fetch_git(
+        git.remote,
+        place,
+        ref=git.ref,
+        subdir=git.subdir,
+        checksum=git.checksum,
+        keeps_git_dir=_keeps_git_dir(request) if git.keep_git_dir is None else git.keep_git_dir,
+        submodules=git.submodules is not False,
+        mtime="commit" if git.mtime == "commit" else "checkout",
+        by_commit=git.fetch_by_commit,
+    )
 
 
 def _keeps_git_dir(request: ContextRequest) -> bool:
