@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from fuzz.harness import CORPUS, CPU_BOUND_S, MEMORY_BOUND_MB, check_bounded, load, targets
+from fuzz.harness import CORPUS, CPU_BOUND_S, MEMORY_BOUND_MB, SLOWER, check_bounded, load, targets
 
 WORK = Path(os.environ.get("FUZZ_DIR", ".fuzz"))
 _STATUS = re.compile(r"#(\d+)\s+\S+\s+cov: (\d+) ft: (\d+) corp: (\d+)/\S+.*?rss: (\d+)Mb")
@@ -49,14 +49,13 @@ def _drive(name: str, minutes: float) -> int:
         shutil.copyfile(path, corpus / path.name)
     words = place / "dictionary"
     words.write_text("".join('"' + "".join(f"\\x{b:02x}" for b in token) + '"\n' for token in target.TOKENS if token))
-    found_before = set(place.glob("*-*"))
     command = [sys.executable, "-m", "fuzz.run", name, "--child", str(corpus)]
     command += [f"-max_total_time={int(minutes * 60)}", f"-dict={words}", f"-max_len={target.MAX_BYTES}"]
-    command += [f"-timeout={int(15 * CPU_BOUND_S)}", f"-rss_limit_mb={MEMORY_BOUND_MB}", f"-artifact_prefix={place}/"]
+    command += [f"-timeout={int(60 * CPU_BOUND_S)}", f"-rss_limit_mb={MEMORY_BOUND_MB}", f"-artifact_prefix={place}/"]
     command += ["-print_final_stats=1"]
     if os.geteuid() == 0 and shutil.which("unshare"):
         command = ["unshare", "--mount", "--propagation=private", "sh", "-c", _CONFINED, "sh", str(place), *command]
-    start, last = time.monotonic(), None
+    start, started_s, last = time.monotonic(), time.time(), None
     with (place / "log").open("w") as log:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         assert child.stdout is not None
@@ -68,7 +67,7 @@ def _drive(name: str, minutes: float) -> int:
                 sys.stdout.write(line)
         status_code = child.wait()
     executions, coverage, features, inputs, rss = (int(x) for x in last.groups()) if last else (0, 0, 0, 0, 0)
-    found = sorted(str(path) for path in set(place.glob("*-*")) - found_before)
+    found = sorted(str(path) for path in place.glob("*-*") if path.stat().st_mtime >= started_s)
     summary = {
         "target": name,
         "minutes": round((time.monotonic() - start) / 60, 1),
@@ -95,8 +94,8 @@ def _fuzz(name: str, options: list[str]) -> None:
         target = load(name)
         for seed in target.seeds():
             # Modules that the program imports when it first needs them have to be instrumented as well.
-            check_bounded(target, seed)
-    atheris.Setup([sys.argv[0], *options], lambda data: check_bounded(target, data))
+            check_bounded(target, seed, SLOWER * CPU_BOUND_S)
+    atheris.Setup([sys.argv[0], *options], lambda data: check_bounded(target, data, SLOWER * CPU_BOUND_S))
     atheris.Fuzz()
 
 
