@@ -47,13 +47,13 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     (tmp_path / "system.tar").write_bytes(data.getvalue())
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    monkeypatch.setenv("SYSTEM", str(tmp_path / "system.tar"))
-    monkeypatch.setenv("RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr("slimstage.bases.workspace.spare_memory", lambda: 0)
 
     def put(script: str = 'cat "$SYSTEM"') -> None:
         path = tmp_path / "bin" / "mmdebstrap"
-        path.write_text(f'#!/bin/sh\necho >> "$RUNS"\n{script}\n')
+        # In the script: mmdebstrap sees none of the caller's environment.
+        places = f"SYSTEM='{tmp_path / 'system.tar'}' RUNS='{tmp_path / 'runs'}'"
+        path.write_text(f'#!/bin/sh\n{places}\necho >> "$RUNS"\n{script}\n')
         path.chmod(0o755)
 
     put()
