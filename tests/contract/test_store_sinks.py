@@ -12,7 +12,8 @@ from slimstage.digest import Digest
 from slimstage.errors import DigestMismatch, FormatError, UsageError
 from slimstage.oci.descriptor import Platform
 from slimstage.store.archive import Archive
-from slimstage.store.layout import Layout, LayoutSink
+from slimstage.store.layout import Layout
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink
 from slimstage.store.source import Export, ImageSink
 from slimstage.store.verify import verify_image

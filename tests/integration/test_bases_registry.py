@@ -14,7 +14,7 @@ import pytest
 from slimstage.bases.resolve import Bases
 from slimstage.events import ignore
 from slimstage.oci.descriptor import Platform
-from slimstage.store.layout import LayoutSink
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.source import Export, StoreSource
 from slimstage.store.store import Store
 from support.images import MemoryImage, memory_image

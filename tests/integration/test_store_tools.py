@@ -11,7 +11,8 @@ import pytest
 
 from slimstage.oci.descriptor import Platform
 from slimstage.store.archive import Archive
-from slimstage.store.layout import Layout, LayoutSink
+from slimstage.store.layout import Layout
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink
 from slimstage.store.source import Export, ImageSource
 from slimstage.store.verify import verify_image

@@ -62,7 +62,7 @@ class Outputs:
         return manifest.digest
 
     def _archive(self, output: OutputSpec, image: BuiltImage) -> Digest:
-        from slimstage.store.layout import LayoutSink  # only for this kind of output
+        from slimstage.store.layout_sink import LayoutSink  # only for this kind of output
         from slimstage.store.save import ArchiveSink, write_archive
 
         manifest = image.manifest(output)

@@ -19,7 +19,7 @@ from slimstage.oci.manifest import build_index
 from slimstage.oci.reference import parse_reference
 from slimstage.store.blobs import BLOCK_BYTES
 from slimstage.store.files import create_exclusive, guarded
-from slimstage.store.layout import VERSION_FILE, blobs_of, index_entries
+from slimstage.store.layout_sink import VERSION_FILE, blobs_of, index_entries
 from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, checked
 from slimstage.store.space import saying_space

@@ -20,7 +20,7 @@ from slimstage.oci.chain import chain_ids
 from slimstage.oci.config import ImageConfig, to_json
 from slimstage.oci.descriptor import OCI_CONFIG, Descriptor, Platform
 from slimstage.oci.manifest import build_index, build_manifest
-from slimstage.store.layout import LayoutSink
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink
 from slimstage.store.source import Export
 from slimstage.store.store import Store

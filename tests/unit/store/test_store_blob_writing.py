@@ -13,7 +13,7 @@ from slimstage.errors import DigestMismatch
 from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER, Descriptor
 from slimstage.oci.manifest import build_manifest
 from slimstage.store.blobs import WRITEBACK_BYTES
-from slimstage.store.layout import LayoutSink
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.source import Export, StoreSource
 from slimstage.store.store import Store
 

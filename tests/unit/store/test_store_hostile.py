@@ -16,7 +16,8 @@ from slimstage.errors import BlobMissing, FormatError, SlimstageError, StoreErro
 from slimstage.oci.config import to_json
 from slimstage.oci.descriptor import Platform
 from slimstage.store.archive import Archive
-from slimstage.store.layout import Layout, LayoutSink, open_layout
+from slimstage.store.layout import Layout, open_layout
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink
 from slimstage.store.source import Export
 from slimstage.store.verify import verify_image

@@ -11,7 +11,7 @@ import pytest
 
 from slimstage.errors import FormatError, StoreError, UsageError
 from slimstage.store.files import replace_file, store_error, try_lock
-from slimstage.store.layout import LayoutSink
+from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.records import Record
 from slimstage.store.save import ArchiveSink
 from slimstage.store.snapshots import LayerId

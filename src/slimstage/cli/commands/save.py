@@ -82,7 +82,7 @@ def _names_of(image: StoredImage, given: str) -> list[str]:
 
 
 def _write(exports: list[Export], path: str | None, chosen: str, beside: Callable[[str], str]) -> Digest:
-    from slimstage.store.layout import LayoutSink
+    from slimstage.store.layout_sink import LayoutSink
     from slimstage.store.save import ArchiveSink, write_archive
 
     if path is None:

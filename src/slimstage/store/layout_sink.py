@@ -1,0 +1,212 @@
+"""Writing OCI image layout directories, so that a reader never sees half.
+
+Source: OCI image-spec v1.1, image-layout.md; names as in `layout.py`, which reads them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from slimstage.digest import Digest, parse_digest
+from slimstage.errors import DigestMismatch, FormatError, UsageError
+from slimstage.oci.descriptor import Descriptor
+from slimstage.oci.manifest import build_index
+from slimstage.oci.reference import parse_reference
+from slimstage.store.blobs import BLOCK_BYTES
+from slimstage.store.files import (
+    create_exclusive,
+    guarded,
+    open_regular,
+    random_name,
+    remove_tree,
+    replace_file,
+)
+from slimstage.store.layout import NAME, TAG, Layout
+from slimstage.store.leftovers import beside
+from slimstage.store.source import Export, StoreSource, checked
+from slimstage.store.space import saying_space
+from slimstage.tree.copying import copy_data, write_all
+from slimstage.values import replace
+
+VERSION_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+class LayoutSink:
+    """Writes images into a layout directory: a new one appears whole; one that is there gets the images added.
+
+    In an existing layout, images of the same names and platforms are replaced in the index, all else stays, blobs too.
+    A kill at any moment leaves the old state or the new one; nothing is synced to disk (see save.py).
+    """
+
+    def __init__(self, path: str, *, beside: Callable[[str], str] = beside) -> None:
+        """beside: names the directory in which files are written (see `Session.beside`, which also sees to it after a kill)."""
+        self._path, self._beside = path, beside
+
+    def write(self, images: list[Export]) -> Digest:
+        """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
+        path = os.path.realpath(self._path)
+        with saying_space(self._path), guarded(f'write the OCI layout "{self._path}"'):
+            if os.path.isdir(path):
+                return self._add(path, images)
+            if os.path.lexists(path):
+                raise UsageError(
+                    f'"{self._path}" is not a directory', code="bad-output", hint="use tar=true for a file"
+                )
+            return self._create(path, images)
+
+    def _create(self, path: str, images: list[Export]) -> Digest:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        temporary = self._beside(path)
+        os.mkdir(temporary)
+        try:
+            staging = os.path.join(temporary, ".new")
+            os.mkdir(staging)
+            _, descriptors = _write_blobs(temporary, images, staging)
+            _put(os.path.join(temporary, "oci-layout"), VERSION_FILE, staging)
+            index = build_index(descriptors)
+            _put(os.path.join(temporary, "index.json"), index.raw, staging)
+            os.rmdir(staging)
+            os.rename(temporary, path)
+        except BaseException:
+            remove_tree(temporary)
+            raise
+        return index.digest
+
+    def _add(self, path: str, images: list[Export]) -> Digest:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        written: list[str] = []
+        staging = self._beside(os.path.join(path, "new"))
+        try:
+            # Several writers add to one layout: each has to see the other's index.
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            is_empty = all(name.startswith(".new.") for name in os.listdir(path))
+            if not is_empty:
+                _existing(path).close()
+            os.mkdir(staging, 0o700)
+            if is_empty:
+                _put(os.path.join(path, "oci-layout"), VERSION_FILE, staging)
+            with _existing(path) as layout:
+                # A kill may have come between the two files that a new layout begins with.
+                old = layout.index() if os.path.lexists(os.path.join(path, "index.json")) else build_index(())
+            written, descriptors = _write_blobs(path, images, staging)
+            index = build_index(_merged(old.manifests, descriptors), old.annotations)
+            _put(os.path.join(path, "index.json"), index.raw, staging)
+        except BaseException:
+            for blob in written:
+                os.unlink(blob)
+            raise
+        finally:
+            os.close(fd)
+            remove_tree(staging)
+        return index.digest
+
+
+def index_entries(images: Sequence[Export]) -> list[Descriptor]:
+    """The descriptors of the images in an index: one for each name, or one without a name."""
+    entries = []
+    for image in images:
+        descriptor = image.source.manifest().descriptor(image.platform, image.annotations)
+        if not image.names:
+            entries.append(descriptor)
+        for name in image.names:
+            tag = parse_reference(name).with_default_tag()
+            annotations = {NAME: str(tag), TAG: tag.tag or "", **image.annotations}
+            entries.append(replace(descriptor, annotations=annotations))
+    return entries
+
+
+def blobs_of(image: Export) -> dict[Digest, Descriptor]:
+    """Config and layers, each digest once, in this order."""
+    manifest = image.source.manifest()
+    return {d.digest: d for d in (manifest.config, *manifest.layers)}
+
+
+def _existing(path: str) -> Layout:
+    try:
+        return Layout(path)
+    except FormatError as cause:
+        raise UsageError(
+            f'"{path}" is not empty and not an OCI image layout', code="bad-output", hint="name a new directory"
+        ) from cause
+
+
+def _write_blobs(path: str, images: Sequence[Export], staging: str) -> tuple[list[str], list[Descriptor]]:
+    """(blobs that are new, entries for the index). staging: a directory for what is not whole yet."""
+    written: list[str] = []
+    directory = os.path.join(path, "blobs", "sha256")
+    os.makedirs(directory, exist_ok=True)
+    if os.path.realpath(directory) != os.path.join(os.path.realpath(path), "blobs", "sha256"):
+        raise FormatError(f'"{directory}" is a symlink', code="not-regular")
+    try:
+        for image in images:
+            manifest = image.source.manifest()
+            for descriptor in blobs_of(image).values():
+                place = _place(path, descriptor.digest)
+                if not _has(place, descriptor):
+                    _copy(image, descriptor, place, staging)
+                    written.append(place)
+            place = _place(path, manifest.digest)
+            if not _has(place, manifest.descriptor()):
+                _put(place, manifest.raw, staging)
+                written.append(place)
+    except BaseException:
+        for place in written:
+            os.unlink(place)
+        raise
+    return written, index_entries(images)
+
+
+def _put(place: str, data: bytes, staging: str) -> None:
+    """These bytes at the place, atomically."""
+    temporary = os.path.join(staging, random_name())
+    replace_file(temporary, data, mode=0o644, is_durable=False)
+    os.rename(temporary, place)
+
+
+def _place(path: str, digest: Digest) -> str:
+    algorithm, _, name = parse_digest(digest).partition(":")
+    os.makedirs(os.path.join(path, "blobs", algorithm), exist_ok=True)
+    return os.path.join(path, "blobs", algorithm, name)
+
+
+def _has(place: str, descriptor: Descriptor) -> bool:
+    try:
+        with open(open_regular(place), "rb") as stream:
+            return os.fstat(stream.fileno()).st_size == descriptor.size
+    except OSError:
+        return False
+
+
+def _copy(image: Export, descriptor: Descriptor, place: str, staging: str) -> None:
+    temporary = os.path.join(staging, random_name())
+    fd = create_exclusive(temporary)
+    try:
+        with open(fd, "wb", buffering=0), image.source.open_blob(descriptor.digest) as stream:
+            if isinstance(image.source, StoreSource) and image.source.blobs.is_fresh(descriptor.digest):
+                size = copy_data(stream.fileno(), fd)
+                if size != descriptor.size:
+                    raise DigestMismatch(f"{descriptor.size} bytes", f"{size} bytes")
+            else:
+                reader = checked(stream, descriptor)
+                while block := reader.read(BLOCK_BYTES):
+                    write_all(fd, block)
+            os.fchmod(fd, 0o644)
+        os.rename(temporary, place)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _merged(old: Iterable[Descriptor], new: Sequence[Descriptor]) -> list[Descriptor]:
+    """The old entries that no new one replaces, then the new ones."""
+    taken = {_slot(entry) for entry in new}
+    return [entry for entry in old if _slot(entry) not in taken] + list(new)
+
+
+def _slot(entry: Descriptor) -> tuple[object, ...]:
+    names: Mapping[str, str] = entry.annotations
+    if TAG in names or NAME in names:
+        return (names.get(NAME) or names.get(TAG), str(entry.platform))
+    return (entry.digest,)
