@@ -16,8 +16,8 @@ from slimstage.build.add import Fetched, unpack_archive
 from slimstage.build.destination import Destination, disk_errors
 from slimstage.build.modes import ModeChange, parse_mode
 from slimstage.build.owners import Owner, parse_owner
+from slimstage.context.entry import ContextEntry
 from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, check_unchanged, layer_identity
-from slimstage.context.local import ContextEntry
 from slimstage.context.select import Picked, Selection
 from slimstage.context.tree import DigestMemory, SourceTree
 from slimstage.errors import ContextError

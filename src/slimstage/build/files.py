@@ -16,9 +16,10 @@ from slimstage.build.chosen import Chosen
 from slimstage.build.memory import StoreMemory
 from slimstage.build.request import BuildRequest
 from slimstage.context.changes import changed_since_opened
+from slimstage.context.entry import ContextEntry
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.listing import Changed, Scratch
-from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.local import LocalContext
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
 from slimstage.diagnostics import Span

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.entry import ContextEntry
+from slimstage.context.local import LocalContext
 from slimstage.context.select import Selection
 from slimstage.context.tree import SourceTree
 from slimstage.tree.entry import Entry

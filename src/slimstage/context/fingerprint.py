@@ -12,8 +12,9 @@ import os
 from collections.abc import Iterator
 from itertools import islice
 
+from slimstage.context.entry import ContextEntry
 from slimstage.context.listing import Item, Listing
-from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.local import LocalContext
 from slimstage.context.select import Selection
 from slimstage.context.tree import DigestMemory, FileIdentity, SourceTree
 from slimstage.digest import Digest

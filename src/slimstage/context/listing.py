@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 from typing import TypeAlias
 
-from slimstage.context.local import ContextEntry
+from slimstage.context.entry import ContextEntry
 from slimstage.tree.entry import NO_DEVICE, NO_XATTRS, Entry
 
 Item: TypeAlias = tuple[str, Entry]

@@ -14,27 +14,15 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Self
 
-from slimstage.context.patterns import Matched, Pattern, PatternMatcher
-from slimstage.context.tree import FileIdentity
+from slimstage.context.entry import entry_of
+from slimstage.context.patterns import Pattern, PatternMatcher
+from slimstage.context.walking import Walk
 from slimstage.errors import ContextError
-from slimstage.tree.entry import KINDS, NO_DEVICE, NO_XATTRS, Entry
-from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, ascend, link_path, open_real
+from slimstage.tree.entry import NO_XATTRS, Entry
+from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
 from slimstage.tree.xattrs import read_xattrs
-from slimstage.values import dataclass
 
-_OPEN_LEVELS = 64
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
-
-@dataclass(frozen=True, slots=True)
-class ContextEntry(Entry):
-    """`ctime_ns` tells, with the rest, whether the file is still the one that was digested."""
-
-    ctime_ns: int = 0
-
-    @property
-    def file_identity(self) -> FileIdentity:
-        return FileIdentity(*self.identity, self.size, self.mtime_ns, self.ctime_ns)
 
 
 class LocalContext:
@@ -130,38 +118,8 @@ class LocalContext:
 
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory that is not ignored, directories first, sorted by bytes; not itself."""
-        state = self.ignored.match_below(path)[1] if self.ignored is not None and path else None
-        levels: list[_Level] = []
-        waiting: list[
-            tuple[int, Entry]
-        ] = []  # ignored directories, with their depth: they come when something below does
-        try:
-            levels.append(self._level(self._directory(path).fd, f"{path}/" if path else "", state))
-            while levels:
-                level = levels[-1]
-                if not level.names:
-                    self._leave(levels)
-                    while waiting and waiting[-1][0] > len(levels):
-                        waiting.pop()
-                    continue
-                found = self._child(level, level.names.pop())
-                if found is None:
-                    continue
-                entry, is_out, below, inner = found
-                if inner >= 0:
-                    levels.append(self._level(inner, entry.path + "/", below))
-                    if len(levels) > _OPEN_LEVELS:
-                        levels[-_OPEN_LEVELS - 1].close()
-                if is_out:
-                    waiting.append((len(levels), entry))
-                else:
-                    for _, above in waiting:
-                        yield above
-                    waiting.clear()
-                    yield entry
-        finally:
-            for level in levels:
-                level.close()
+        walk = Walk(self.ignored, self.changed, is_bare=self._walks_bare)
+        yield from walk.below(self._directory(path).fd, path)
 
     def open(self, path: str) -> int:
         """A descriptor of the regular file at a resolved path: opened once, no symlink followed. Raises ContextError."""
@@ -278,7 +236,7 @@ class LocalContext:
         try:
             with _Opened(open_real(self._fd, parent or ".", DIRECTORY)) as opened:
                 status = os.stat(name or ".", dir_fd=opened.fd, follow_symlinks=False)
-                return _entry_of(opened.fd, name or ".", path, status)
+                return entry_of(opened.fd, name or ".", path, status)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
                 return None
@@ -288,67 +246,6 @@ class LocalContext:
         """Whether an ignored directory holds something that the ignore file takes back in."""
         may = self.ignored is not None and self.ignored.may_let_in_below(directory.path)
         return may and next(self.walk(directory.path), None) is not None
-
-    def _level(self, fd: int, prefix: str, state: Matched | None) -> _Level:
-        """Takes the descriptor, whatever happens."""
-        try:
-            names = os.listdir(fd)  # names alone: a directory may hold a million
-            status = os.fstat(fd)
-        except OSError as error:
-            os.close(fd)
-            raise self.changed(prefix, error) from error
-        if all(map(str.isascii, names)):
-            names.sort(reverse=True)  # the same order for plain names, and cheaper
-        else:
-            names.sort(key=os.fsencode, reverse=True)
-        return _Level(fd, prefix, state, (status.st_dev, status.st_ino), names)
-
-    def _leave(self, levels: list[_Level]) -> None:
-        """Goes up by one; the directory above is found again from below when its descriptor was given up."""
-        left = levels.pop()
-        if levels and levels[-1].fd < 0:
-            try:
-                levels[-1].fd = ascend(left.fd, levels[-1].identity)
-            except OSError as error:
-                left.close()
-                raise self.changed(levels[-1].prefix, error) from error
-        left.close()
-
-    def _child(self, level: _Level, name: str) -> tuple[Entry, bool, Matched | None, int] | None:
-        """(what it is, whether it is ignored, the patterns' state, a descriptor of a directory or -1); None: not there."""
-        fd, path, ignored = level.fd, level.prefix + name, self.ignored
-        is_out, below = (False, None) if ignored is None else ignored.match_below(path, level.state)
-        if is_out and not (ignored and ignored.may_let_in_below(path)):
-            return None
-        try:
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            is_dir = stat.S_ISDIR(status.st_mode)
-            if is_out and not is_dir:
-                return None
-            return (
-                _entry_of(fd, name, path, status, self._walks_bare),
-                is_out,
-                below,
-                os.open(name, DIRECTORY, dir_fd=fd) if is_dir else -1,
-            )
-        except OSError as error:
-            raise self.changed(path, error) from error
-
-
-class _Level:
-    """A directory that is being walked. names: what is left of it, last first."""
-
-    __slots__ = ("fd", "identity", "names", "prefix", "state")
-
-    def __init__(
-        self, fd: int, prefix: str, state: Matched | None, identity: tuple[int, int], names: list[str]
-    ) -> None:
-        self.fd, self.prefix, self.state, self.identity, self.names = fd, prefix, state, identity, names
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
 
 class _Opened:
@@ -382,24 +279,3 @@ def cannot_open(path: str, name: str, error: OSError) -> ContextError:
 def _names(path: str) -> list[str]:
     """The components, last first."""
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
-
-
-def _entry_of(fd: int, name: str, path: str, status: os.stat_result, is_bare: bool = False) -> ContextEntry:
-    mode = status.st_mode
-    kind = KINDS[stat.S_IFMT(mode)]
-    has_xattrs = not is_bare and kind in ("file", "dir")
-    return ContextEntry(
-        path,
-        kind,
-        mode & 0o7777,
-        status.st_uid,
-        status.st_gid,
-        status.st_size if kind == "file" else 0,
-        status.st_mtime_ns,
-        os.readlink(name, dir_fd=fd) if kind == "symlink" else "",
-        (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in ("char", "block") else NO_DEVICE,
-        read_xattrs(link_path(fd, name))[0] if has_xattrs else NO_XATTRS,
-        (status.st_dev, status.st_ino),
-        status.st_nlink,
-        ctime_ns=status.st_ctime_ns,
-    )

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from slimstage.context.entry import ContextEntry
 from slimstage.context.listing import BLOCK, MOST_IN_MEMORY, Changed, Item, Scratch
-from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.local import LocalContext
 from slimstage.context.select import select
 from slimstage.tree.entry import Entry
 from slimstage.values import replace

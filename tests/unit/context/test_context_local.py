@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from slimstage.context.local import ContextEntry, LocalContext
+from slimstage.context.entry import ContextEntry
+from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher
 from slimstage.errors import ContextError
 from support.trees import Dir, File, Symlink, Tree, make_tree
