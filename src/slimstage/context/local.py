@@ -19,7 +19,7 @@ from slimstage.context.patterns import Pattern, PatternMatcher
 from slimstage.context.walking import Walk
 from slimstage.errors import ContextError
 from slimstage.tree.entry import NO_XATTRS, Entry
-from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
+from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real, sort_by_bytes
 from slimstage.tree.xattrs import read_xattrs
 
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -105,7 +105,7 @@ class LocalContext:
             names = [each.name for each in found]
         if self.ignored is not None:
             names = [name for name in names if self.lstat(prefix + name) is not None]
-        return sorted(names, key=os.fsencode)
+        return sort_by_bytes(names)
 
     def all_names(self, path: str) -> list[str]:
         """Names in a directory, symlinks followed inside, ignored ones too, in no order. Raises ContextError."""

@@ -10,7 +10,7 @@ from slimstage.context.entry import entry_of
 from slimstage.context.patterns import Matched, PatternMatcher
 from slimstage.errors import ContextError
 from slimstage.tree.entry import Entry
-from slimstage.tree.paths import DIRECTORY, ascend
+from slimstage.tree.paths import DIRECTORY, ascend, sort_by_bytes
 
 _OPEN_LEVELS = 64
 
@@ -68,10 +68,7 @@ class Walk:
         except OSError as error:
             os.close(fd)
             raise self._changed(prefix, error) from error
-        if all(map(str.isascii, names)):
-            names.sort(reverse=True)  # the same order for plain names, and cheaper
-        else:
-            names.sort(key=os.fsencode, reverse=True)
+        sort_by_bytes(names, reverse=True)
         return _Level(fd, prefix, state, (status.st_dev, status.st_ino), names)
 
     def _leave(self, levels: list[_Level]) -> None:

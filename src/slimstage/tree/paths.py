@@ -78,6 +78,13 @@ class RootDir:
         self.close()
 
 
+def sort_by_bytes(names: list[str], *, reverse: bool = False) -> list[str]:
+    """The same list, sorted as file systems and tars compare names."""
+    # Plain names have the same order as text, which is cheaper to compare.
+    names.sort(key=None if all(map(str.isascii, names)) else os.fsencode, reverse=reverse)
+    return names
+
+
 def link_path(dirfd: int, name: str) -> str:
     """A path for calls that take no directory descriptor (xattrs): the last component still decides for itself.
 

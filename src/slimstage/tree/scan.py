@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
 from slimstage.tree.marks import is_whiteout, unchanged_names
-from slimstage.tree.paths import DIRECTORY, ascend, link_path
+from slimstage.tree.paths import DIRECTORY, ascend, link_path, sort_by_bytes
 from slimstage.tree.xattrs import read_xattrs
 
 _OPEN_LEVELS = 64
@@ -74,9 +74,7 @@ def scan_at(root: str | int, *, for_packing: bool = False) -> Iterator[tuple[Ent
 
 def _listing(fd: int) -> list[str]:
     """The names in a directory, last first, so that `pop` gives them in order. Names alone: a directory may hold a million."""
-    names = os.listdir(fd)
-    names.sort(key=os.fsencode, reverse=True)
-    return names
+    return sort_by_bytes(os.listdir(fd), reverse=True)
 
 
 def _whiteouts_first(fd: int) -> list[str]:
@@ -93,7 +91,7 @@ def _whiteouts_first(fd: int) -> list[str]:
                 marks.add(entry.name)
     if unchanged := unchanged_names(fd):
         names = [name for name in names if name not in unchanged]
-    names.sort(key=os.fsencode, reverse=True)
+    sort_by_bytes(names, reverse=True)
     if marks:
         names.sort(key=marks.__contains__)  # stable, and the last are taken first
     return names

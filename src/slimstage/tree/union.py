@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from slimstage.errors import ContextError
 from slimstage.tree.entry import NO_XATTRS, Entry, entry_of
 from slimstage.tree.marks import is_whiteout
-from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real
+from slimstage.tree.paths import DIRECTORY, MAX_SYMLINKS, link_path, open_real, sort_by_bytes
 from slimstage.tree.xattrs import is_opaque, read_xattrs
 from slimstage.values import dataclass
 
@@ -265,7 +265,7 @@ class UnionTree:
         if len(layers) != 1:
             yield from self._children(path, found)
             return
-        for name in sorted(os.listdir(self._descriptor(layers[0], path)), key=os.fsencode):
+        for name in sort_by_bytes(os.listdir(self._descriptor(layers[0], path))):
             status = os.stat(name, dir_fd=self._descriptor(layers[0], path), follow_symlinks=False)
             if not is_whiteout(status):
                 yield name, _Found(status, layers)
