@@ -9,7 +9,6 @@ Source: dockerfile.md §4 (36 to 38, 44, 50).
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Literal, Self, TypeAlias
 from slimstage.build.owners import Owner
 from slimstage.errors import ContextError, StoreError
 from slimstage.store.space import DISK_FULL, FULL, HINT
+from slimstage.tree.copyup import copy_up
 from slimstage.tree.entry import KINDS, Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
 from slimstage.tree.union import UnionTree
@@ -240,16 +240,7 @@ class Destination:
         entry = self.lower(path)
         assert entry is not None
         assert self._below is not None
-        if self.writer.adopt(path, *self._below.place(path)):
-            return
-        if entry.kind != "file":
-            self.writer.add(entry)
-            return
-        fd = self._below.open(path)
-        try:
-            self.writer.file(entry, fd)
-        finally:
-            os.close(fd)
+        copy_up(self._below, entry, self.writer)
 
     def finish(self) -> None:
         """Sets the times of directories and closes."""

@@ -19,6 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from slimstage.digest import Digest
 from slimstage.errors import ContextError, FormatError, StoreError
+from slimstage.tree.copyup import copy_up
 from slimstage.tree.decompress import decompressed
 from slimstage.tree.entry import Entry
 from slimstage.tree.marks import is_whiteout
@@ -227,16 +228,7 @@ class _Unpacker:
         entry = self._lower(path) if path else None
         if entry is None or entry.kind == "dir":
             raise _no_target(path, path)
-        if self.writer.adopt(path, *self._below.place(path)):
-            return
-        if entry.kind != "file":
-            self.writer.add(entry)
-            return
-        fd = self._below.open(path)
-        try:
-            self.file_bytes += self.writer.file(entry, fd)
-        finally:
-            os.close(fd)
+        self.file_bytes += copy_up(self._below, entry, self.writer)
 
     def _parent(self, path: str) -> str:
         """The directory that `path` means in the image so far, symlinks followed inside; it need not be there."""
