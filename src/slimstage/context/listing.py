@@ -79,7 +79,14 @@ class Scratch:
             os.close(self._fd)
 
 
-class _Spilled(Collection[Item]):
+class _Passed(Collection[Item]):
+    """A listing that is only gone through: whether something is in it is seen by that too."""
+
+    def __contains__(self, item: object) -> bool:
+        return any(each == item for each in self)
+
+
+class _Spilled(_Passed):
     def __init__(self, head: tuple[Item, ...], scratch: Scratch, blocks: list[tuple[int, int, int]]) -> None:
         self._head, self._scratch, self._blocks = head, scratch, blocks
         self._len = len(head) + sum(count for _, _, count in blocks)
@@ -92,11 +99,8 @@ class _Spilled(Collection[Item]):
         for offset, size, _ in self._blocks:
             yield from _unpacked(self._scratch.read(offset, size))
 
-    def __contains__(self, item: object) -> bool:
-        return any(each == item for each in self)
 
-
-class Changed(Collection[Item]):
+class Changed(_Passed):
     """A listing whose entries are something else, worked out anew whenever it is gone through."""
 
     def __init__(self, listing: Listing, change: Callable[[Entry], Entry]) -> None:
@@ -109,11 +113,8 @@ class Changed(Collection[Item]):
         change = self._change
         return ((path, change(entry)) for path, entry in self._listing)
 
-    def __contains__(self, item: object) -> bool:
-        return any(each == item for each in self)
 
-
-class Whole(Collection[Item]):
+class Whole(_Passed):
     """A directory of a name and then all that a listing has of it."""
 
     def __init__(self, name: str, directory: Entry, listing: Listing) -> None:
@@ -125,9 +126,6 @@ class Whole(Collection[Item]):
     def __iter__(self) -> Iterator[Item]:
         yield self._name, self._directory
         yield from ((f"{self._name}/{path}", entry) for path, entry in self._listing)
-
-    def __contains__(self, item: object) -> bool:
-        return any(each == item for each in self)
 
 
 def _nameless(directory: str) -> int:

@@ -127,9 +127,8 @@ class TreeWriter:
             os.fchown(fd, entry.uid, entry.gid)
         if entry.xattrs:
             self._set_xattrs(fd, entry.xattrs)
-        os.fchmod(
-            fd, entry.mode
-        )  # after the owner, a change of which clears setuid, and after an ACL, which has a mode too
+        # After the owner, a change of which clears setuid, and after an ACL, which has a mode too.
+        os.fchmod(fd, entry.mode)
         os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
     def symlink(self, entry: Entry) -> None:
