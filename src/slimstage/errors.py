@@ -18,10 +18,16 @@ it with `at()`.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from slimstage.diagnostics import Diagnostic, Span, render
+
+DISK_FULL = "disk-full"
+"""The code of every error that means a full disk or a used-up quota, wherever it was met."""
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT})
+DISK_FULL_HINT = 'free some space, for example with "slimstage prune"'
 
 
 class SlimstageError(Exception):

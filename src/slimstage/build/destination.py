@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from typing import Literal, Self, TypeAlias
 
 from slimstage.build.owners import Owner
-from slimstage.errors import ContextError, StoreError
-from slimstage.store.space import DISK_FULL, FULL, HINT
+from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, DISK_FULL_HINT, ContextError, StoreError
 from slimstage.tree.copyup import copy_up
 from slimstage.tree.entry import KINDS, Entry, Kind
 from slimstage.tree.paths import MAX_SYMLINKS
@@ -264,14 +263,12 @@ def disk_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hints = {
-            errno.EPERM: "run as root, or leave --chown and devices out",
-        }
+        hint = "run as root, or leave --chown and devices out" if error.errno == errno.EPERM else None
         place = f" ({error.filename})" if isinstance(error.filename, str) else ""
         raise StoreError(
             f'"{what}" cannot be written: {error.strerror}{place}',
-            code=DISK_FULL if error.errno in FULL else "cannot-write",
-            hint=HINT if error.errno in FULL else hints.get(error.errno or 0),
+            code=DISK_FULL if error.errno in DISK_FULL_ERRNOS else "cannot-write",
+            hint=DISK_FULL_HINT if error.errno in DISK_FULL_ERRNOS else hint,
         ) from error
 
 

@@ -13,12 +13,12 @@ from slimstage.build.image import BuiltImage
 from slimstage.build.packing import Times
 from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
 from slimstage.digest import Digest
-from slimstage.errors import StoreError, UsageError
+from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
 from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.images import StoredImage
 from slimstage.store.source import Export, StoreSource
-from slimstage.store.space import DISK_FULL, FULL, saying_space
+from slimstage.store.space import saying_space
 from slimstage.store.store import Store
 
 
@@ -133,7 +133,7 @@ def _replacing(path: str, beside: Callable[[str], str]) -> Iterator[IO[bytes]]:
 
 
 def _output_failed(path: str, cause: OSError) -> StoreError:
-    is_disk = cause.errno in FULL
+    is_disk = cause.errno in DISK_FULL_ERRNOS
     return StoreError(
         f'write "{path}": {(cause.strerror or str(cause)).lower()}', code=DISK_FULL if is_disk else "output-failed"
     )

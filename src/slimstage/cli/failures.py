@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from slimstage.cli.terminal import Paint, has_colour
 from slimstage.diagnostics import Diagnostic, did_you_mean, render, shown
-from slimstage.errors import Interrupted, SlimstageError, StepFailed
+from slimstage.errors import DISK_FULL, Interrupted, SlimstageError, StepFailed
 
 if TYPE_CHECKING:
     import click
@@ -22,8 +22,8 @@ SIGNALLED = 128
 _HOST_FAILED = 3
 
 _HOST_ERRORS = {
-    errno.ENOSPC: ("disk-full", "free some space, or run: slimstage prune"),
-    errno.EDQUOT: ("disk-full", "the quota is used up: free some space, or run: slimstage prune"),
+    errno.ENOSPC: (DISK_FULL, "free some space, or run: slimstage prune"),
+    errno.EDQUOT: (DISK_FULL, "the quota is used up: free some space, or run: slimstage prune"),
     errno.EROFS: ("read-only", "choose a writable place with --root"),
     errno.EMFILE: ("too-many-files", "raise the limit of open files: ulimit -n"),
     errno.ENFILE: ("too-many-files", None),

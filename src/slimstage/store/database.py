@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from slimstage.errors import StoreError
+from slimstage.errors import DISK_FULL, DISK_FULL_HINT, StoreError
 from slimstage.store.files import guarded, store_error, wait_lock
-from slimstage.store.space import DISK_FULL, HINT, keep_reserve
+from slimstage.store.space import has_no_room, keep_reserve
 
 if TYPE_CHECKING:
     import sqlite3
@@ -196,19 +196,11 @@ def _refusal(path: str) -> OSError | None:
     return None
 
 
-def _is_full(path: str) -> bool:
-    try:
-        facts = os.statvfs(os.path.dirname(path))
-    except OSError:
-        return False
-    return facts.f_bavail * facts.f_frsize < _ROOM_BYTES or (facts.f_files > 0 and facts.f_favail == 0)
-
-
 def _store_error(cause: Exception, path: str) -> StoreError:
     name = getattr(cause, "sqlite_errorname", "")
     text = str(cause)
     if name.startswith("SQLITE_FULL"):
-        return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+        return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=DISK_FULL_HINT)
     if name.startswith("SQLITE_CANTOPEN") and (reason := _refusal(path)) is not None:
         return store_error("open the store's database", reason)
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
@@ -218,8 +210,8 @@ def _store_error(cause: Exception, path: str) -> StoreError:
         return StoreError(f'"{path}" is damaged: {text}', code="store-damaged", hint='try "slimstage doctor --repair"')
     if name.startswith("SQLITE_IOERR"):
         # SQLite tells a full disk as one only when it writes to the file itself, not to those beside it.
-        if _is_full(path):
-            return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=HINT)
+        if has_no_room(os.path.dirname(path), _ROOM_BYTES):
+            return StoreError(f'write "{path}": the disk is full', code=DISK_FULL, hint=DISK_FULL_HINT)
         return StoreError(f'use "{path}": the disk failed', code="io-error")
     if name.startswith("SQLITE_BUSY"):
         return StoreError(f'"{path}" was locked by another process for {_BUSY_S:.0f} s', code="store-busy")

@@ -14,8 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from slimstage.errors import Interrupted, StoreError
-from slimstage.store.space import DISK_FULL, HINT
+from slimstage.errors import DISK_FULL, DISK_FULL_HINT, Interrupted, StoreError
 from slimstage.values import dataclass
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -23,8 +22,8 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CAUSES = {
-    errno.ENOSPC: (DISK_FULL, "the disk is full", HINT),
-    errno.EDQUOT: (DISK_FULL, "the disk quota is used up", HINT),
+    errno.ENOSPC: (DISK_FULL, "the disk is full", DISK_FULL_HINT),
+    errno.EDQUOT: (DISK_FULL, "the disk quota is used up", DISK_FULL_HINT),
     errno.EROFS: ("read-only", "the file system is read-only", "choose another place with --root or SLIMSTAGE_ROOT"),
     errno.EACCES: ("not-permitted", "permission denied", "choose another place with --root or SLIMSTAGE_ROOT"),
     errno.EPERM: ("not-permitted", "operation not permitted", "choose another place with --root or SLIMSTAGE_ROOT"),

@@ -1,20 +1,15 @@
-"""A full disk: which errors mean one, what they say beside the sentence, and the room that is kept for pruning then.
+"""A full disk: whether one lies behind an error, how much is free, and the room that is kept for pruning then.
 
 Where a disk is full depends on what was written: the innermost place that knows says it, and it is said once.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from slimstage.errors import SlimstageError
-
-DISK_FULL = "disk-full"
-HINT = 'free some space, for example with "slimstage prune"'
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, SlimstageError
 
 _FREE = " free on the disk of "
 _FEW_INODES = 16
@@ -30,7 +25,7 @@ def is_full(error: BaseException) -> bool:
     while at is not None:
         if isinstance(at, SlimstageError) and at.code == DISK_FULL:
             return True
-        if isinstance(at, OSError) and at.errno in FULL:
+        if isinstance(at, OSError) and at.errno in DISK_FULL_ERRNOS:
             return True
         at = at.__cause__
     return False
@@ -50,6 +45,15 @@ def space(place: str) -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f}" if count < 100_000_000 else f"{count / 1e6:.0f}"
+
+
+def has_no_room(directory: str, needed_bytes: int) -> bool:
+    """True when the disk of a directory has less than that free, or no inode."""
+    try:
+        facts = os.statvfs(directory)
+    except OSError:
+        return False
+    return facts.f_bavail * facts.f_frsize < needed_bytes or (facts.f_files > 0 and facts.f_favail == 0)
 
 
 @contextmanager
@@ -75,8 +79,7 @@ def keep_reserve(root: str) -> None:
     """Takes two megabytes of a disk that has enough, so that a prune has room to work when it is full. Idempotent."""
     path = os.path.join(root, _RESERVE)
     try:
-        facts = os.statvfs(root)
-        if os.path.lexists(path) or facts.f_bavail * facts.f_frsize < _SMALLEST_SHARE * _RESERVE_BYTES:
+        if os.path.lexists(path) or has_no_room(root, _SMALLEST_SHARE * _RESERVE_BYTES):
             return
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from slimstage.digest import Digest
-from slimstage.errors import ContextError, FormatError, StoreError
+from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, DISK_FULL_HINT, ContextError, FormatError, StoreError
 from slimstage.tree.copyup import copy_up
 from slimstage.tree.decompress import decompressed
 from slimstage.tree.entry import Entry
@@ -156,9 +156,9 @@ class _Unpacker:
             what = f"{_shown(member.path)} of the layer cannot be written: {error.strerror}"
             if error.errno in _MALFORMED:
                 raise FormatError(what, code="bad-layer") from error
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            hint = 'free some space, for example with "slimstage prune"' if is_full else None
-            raise StoreError(what, code="disk-full" if is_full else "cannot-unpack", hint=hint) from error
+            is_full = error.errno in DISK_FULL_ERRNOS
+            hint = DISK_FULL_HINT if is_full else None
+            raise StoreError(what, code=DISK_FULL if is_full else "cannot-unpack", hint=hint) from error
 
     def _member(self, member: TarMember, reader: TarReader) -> None:
         above, _, name = member.path.rpartition("/")
