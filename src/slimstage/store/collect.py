@@ -21,6 +21,7 @@ from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.folding import is_folded
 from slimstage.store.images import StoredImage
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
+from slimstage.store.referrers import mark as mark_referrers
 from slimstage.store.session import leased
 from slimstage.store.snapshots import LayerId, tree_bytes
 from slimstage.store.space import give_reserve, is_full, keep_reserve
@@ -53,6 +54,7 @@ class PruneReport:
 class _Plan:
     images: list[StoredImage] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
+    referrers: list[Digest] = field(default_factory=list)
     layers: list[LayerId] = field(default_factory=list)
     blobs: list[Digest] = field(default_factory=list)
     kept_in_use: int = 0
@@ -218,6 +220,7 @@ class _Collector:
                 with store.database.transaction() as connection:
                     connection.executemany("DELETE FROM images WHERE id = ?", [(image.id,) for image in plan.images])
                     connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in plan.records])
+                    connection.executemany("DELETE FROM referrers WHERE digest = ?", [(d,) for d in plan.referrers])
                     for layer in plan.layers:
                         connection.execute("DELETE FROM layers WHERE id = ?", (layer,))
                         connection.execute("DELETE FROM records WHERE layer = ?", (layer,))
@@ -248,6 +251,9 @@ class _Collector:
         for image in images:
             if image.id not in gone:
                 self._mark_image(image, needed)
+        if unneeded := mark_referrers(store.database, self._read, needed):
+            # Held is what another process is about to name as its image's; without blobs to remove, rows stay, too.
+            plan.referrers = [d for d in unneeded if f"blob {d}" not in held and "blob" in self._kinds]
         rows = store.database.query("SELECT key, layer FROM records WHERE layer IS NOT NULL")
         needed.update(f"layer {layer}" for key, layer in rows if key not in doomed)
         if "layer" in self._kinds:
@@ -291,12 +297,15 @@ class _Collector:
             if layer.blob is not None:
                 needed.add(f"blob {layer.blob.digest}")
         try:
-            # Not through `blobs.read`: it would lease the blob, and wait for the lock that is held here.
-            document = parse_document(read_small(self._store.blobs.place(image.manifest), LIMIT_BYTES))
+            document = parse_document(self._read(image.manifest))
         except (FormatError, OSError):
             return  # damaged: doctor speaks about it; what the row says is kept
         if isinstance(document, Manifest):
             needed.update(f"blob {d.digest}" for d in (document.config, *document.layers))
+
+    def _read(self, digest: Digest) -> bytes:
+        # Not through `blobs.read`: it would lease the blob, and wait for the lock that is held here.
+        return read_small(self._store.blobs.place(digest), LIMIT_BYTES)
 
 
 def _cache_bytes(slot: CacheSlot) -> int:

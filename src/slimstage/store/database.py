@@ -60,6 +60,13 @@ _MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE selections (state BLOB PRIMARY KEY, digest BLOB NOT NULL);
     """,
+    """
+    CREATE TABLE referrers (
+        digest TEXT PRIMARY KEY, subject TEXT NOT NULL, media_type TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+        artifact_type TEXT NOT NULL, annotations TEXT NOT NULL, created_s REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX referrers_subject ON referrers (subject);
+    """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""
 

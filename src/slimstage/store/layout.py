@@ -14,11 +14,12 @@ from slimstage.diagnostics import did_you_mean
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import BlobMissing, FormatError, StoreError
 from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
-from slimstage.oci.descriptor import OCI_INDEX, Descriptor, Platform
+from slimstage.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, OCI_INDEX, Descriptor, Platform
 from slimstage.oci.document import LIMIT_BYTES as DOCUMENT_BYTES
 from slimstage.oci.document import read_object
 from slimstage.oci.manifest import Index, Manifest, parse_document, parse_index
 from slimstage.oci.reference import parse_reference
+from slimstage.oci.referrer import fallback_tag, is_artifact, referrer_descriptor, refers_to
 from slimstage.oci.select import DEEPEST_INDEX, check_platform, resolve, select
 from slimstage.store.files import (
     guarded,
@@ -79,6 +80,9 @@ class BlobReader:
             if found is None:
                 raise FormatError(f'there is no image "{digest}" in it', code="no-such-image")
             entries = (found,)
+        if name is None and digest is None:
+            # What belongs to an image is no second image to choose from.
+            entries = tuple(entry for entry in entries if not is_artifact(entry)) or entries
         distinct = tuple({entry.digest: entry for entry in entries}.values())
         if len(distinct) > 1:
             _check_one_image(distinct)
@@ -87,6 +91,26 @@ class BlobReader:
         if manifest.config.media_type.endswith((".image.config.v1+json", "container.image.v1+json")):
             check_platform(image.config(), platform)
         return image
+
+    def referrers(self, subject: Digest) -> list[Descriptor]:
+        """Artifacts that belong to the manifest of that digest, in the index' order, each with type and annotations.
+
+        They are entries without a name, as we and ORAS write them, or listed by an index under the fallback tag.
+        What says itself that it belongs to something else is left out. Raises FormatError, BlobMissing.
+        """
+        tag, found = fallback_tag(subject), dict[Digest, Descriptor]()
+        for entry in self.index().manifests:
+            if entry.annotations.get(TAG) == tag and entry.media_type == OCI_INDEX:
+                listed = parse_index(self.read_blob(entry), entry.media_type).manifests
+            elif entry.media_type in INDEX_TYPES | MANIFEST_TYPES and NAME not in entry.annotations:
+                listed = (entry,)
+            else:
+                continue
+            for descriptor in listed:
+                document = parse_document(self.read_blob(descriptor), descriptor.media_type)
+                if refers_to(document, subject):
+                    found.setdefault(descriptor.digest, referrer_descriptor(document))
+        return list(found.values())
 
     def _descriptor(self, entries: Iterable[Descriptor], digest: Digest, depth: int) -> Descriptor | None:
         entries = tuple(entries)

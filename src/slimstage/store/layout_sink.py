@@ -8,13 +8,14 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import BytesIO
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import DigestMismatch, FormatError, UsageError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.manifest import build_index
-from slimstage.oci.reference import parse_reference
 from slimstage.store.blobs import BLOCK_BYTES
+from slimstage.store.content import Content, Piece, content_of
 from slimstage.store.files import (
     create_exclusive,
     guarded,
@@ -25,10 +26,9 @@ from slimstage.store.files import (
 )
 from slimstage.store.layout import NAME, TAG, Layout
 from slimstage.store.leftovers import beside
-from slimstage.store.source import Export, StoreSource, checked
+from slimstage.store.source import Export, checked
 from slimstage.store.space import saying_space
 from slimstage.tree.copying import copy_data, write_all
-from slimstage.values import replace
 
 VERSION_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -46,26 +46,30 @@ class LayoutSink:
 
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
+        return self.put(content_of(images))
+
+    def put(self, content: Content) -> Digest:
+        """As `write`, of anything: indexes, artifacts, media types that nobody here knows."""
         path = os.path.realpath(self._path)
         with saying_space(self._path), guarded(f'write the OCI layout "{self._path}"'):
             if os.path.isdir(path):
-                return self._add(path, images)
+                return self._add(path, content)
             if os.path.lexists(path):
                 raise UsageError(
                     f'"{self._path}" is not a directory', code="bad-output", hint="use tar=true for a file"
                 )
-            return self._create(path, images)
+            return self._create(path, content)
 
-    def _create(self, path: str, images: list[Export]) -> Digest:
+    def _create(self, path: str, content: Content) -> Digest:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         temporary = self._beside(path)
         os.mkdir(temporary)
         try:
             staging = os.path.join(temporary, ".new")
             os.mkdir(staging)
-            _, descriptors = _write_blobs(temporary, images, staging)
+            _write_blobs(temporary, content, staging)
             _put(os.path.join(temporary, "oci-layout"), VERSION_FILE, staging)
-            index = build_index(descriptors)
+            index = build_index(content.entries)
             _put(os.path.join(temporary, "index.json"), index.raw, staging)
             os.rmdir(staging)
             os.rename(temporary, path)
@@ -74,7 +78,7 @@ class LayoutSink:
             raise
         return index.digest
 
-    def _add(self, path: str, images: list[Export]) -> Digest:
+    def _add(self, path: str, content: Content) -> Digest:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         written: list[str] = []
         staging = self._beside(os.path.join(path, "new"))
@@ -90,8 +94,8 @@ class LayoutSink:
             with _existing(path) as layout:
                 # A kill may have come between the two files that a new layout begins with.
                 old = layout.index() if os.path.lexists(os.path.join(path, "index.json")) else build_index(())
-            written, descriptors = _write_blobs(path, images, staging)
-            index = build_index(_merged(old.manifests, descriptors), old.annotations)
+            written = _write_blobs(path, content, staging)
+            index = build_index(_merged(old.manifests, content.entries), old.annotations)
             _put(os.path.join(path, "index.json"), index.raw, staging)
         except BaseException:
             for blob in written:
@@ -103,26 +107,6 @@ class LayoutSink:
         return index.digest
 
 
-def index_entries(images: Sequence[Export]) -> list[Descriptor]:
-    """The descriptors of the images in an index: one for each name, or one without a name."""
-    entries = []
-    for image in images:
-        descriptor = image.source.manifest().descriptor(image.platform, image.annotations)
-        if not image.names:
-            entries.append(descriptor)
-        for name in image.names:
-            tag = parse_reference(name).with_default_tag()
-            annotations = {NAME: str(tag), TAG: tag.tag or "", **image.annotations}
-            entries.append(replace(descriptor, annotations=annotations))
-    return entries
-
-
-def blobs_of(image: Export) -> dict[Digest, Descriptor]:
-    """Config and layers, each digest once, in this order."""
-    manifest = image.source.manifest()
-    return {d.digest: d for d in (manifest.config, *manifest.layers)}
-
-
 def _existing(path: str) -> Layout:
     try:
         return Layout(path)
@@ -132,30 +116,24 @@ def _existing(path: str) -> Layout:
         ) from cause
 
 
-def _write_blobs(path: str, images: Sequence[Export], staging: str) -> tuple[list[str], list[Descriptor]]:
-    """(blobs that are new, entries for the index). staging: a directory for what is not whole yet."""
+def _write_blobs(path: str, content: Content, staging: str) -> list[str]:
+    """Blobs that are new. staging: a directory for what is not whole yet."""
     written: list[str] = []
     directory = os.path.join(path, "blobs", "sha256")
     os.makedirs(directory, exist_ok=True)
     if os.path.realpath(directory) != os.path.join(os.path.realpath(path), "blobs", "sha256"):
         raise FormatError(f'"{directory}" is a symlink', code="not-regular")
     try:
-        for image in images:
-            manifest = image.source.manifest()
-            for descriptor in blobs_of(image).values():
-                place = _place(path, descriptor.digest)
-                if not _has(place, descriptor):
-                    _copy(image, descriptor, place, staging)
-                    written.append(place)
-            place = _place(path, manifest.digest)
-            if not _has(place, manifest.descriptor()):
-                _put(place, manifest.raw, staging)
+        for piece in content.pieces:
+            place = _place(path, piece.descriptor.digest)
+            if not _has(place, piece.descriptor):
+                _copy(piece, place, staging)
                 written.append(place)
     except BaseException:
         for place in written:
             os.unlink(place)
         raise
-    return written, index_entries(images)
+    return written
 
 
 def _put(place: str, data: bytes, staging: str) -> None:
@@ -179,17 +157,17 @@ def _has(place: str, descriptor: Descriptor) -> bool:
         return False
 
 
-def _copy(image: Export, descriptor: Descriptor, place: str, staging: str) -> None:
+def _copy(piece: Piece, place: str, staging: str) -> None:
     temporary = os.path.join(staging, random_name())
     fd = create_exclusive(temporary)
     try:
-        with open(fd, "wb", buffering=0), image.source.open_blob(descriptor.digest) as stream:
-            if isinstance(image.source, StoreSource) and image.source.blobs.is_fresh(descriptor.digest):
+        with open(fd, "wb", buffering=0), piece.open() as stream:
+            if piece.is_verified and not isinstance(stream, BytesIO):
                 size = copy_data(stream.fileno(), fd)
-                if size != descriptor.size:
-                    raise DigestMismatch(f"{descriptor.size} bytes", f"{size} bytes")
+                if size != piece.descriptor.size:
+                    raise DigestMismatch(f"{piece.descriptor.size} bytes", f"{size} bytes")
             else:
-                reader = checked(stream, descriptor)
+                reader = checked(stream, piece.descriptor)
                 while block := reader.read(BLOCK_BYTES):
                     write_all(fd, block)
             os.fchmod(fd, 0o644)

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from slimstage.digest import Digest
 from slimstage.errors import UsageError
 from slimstage.oci.document import go_json
-from slimstage.oci.manifest import build_index
+from slimstage.oci.manifest import Manifest, build_index
 from slimstage.oci.reference import parse_reference
 from slimstage.store.blobs import BLOCK_BYTES
+from slimstage.store.content import Content, content_of
 from slimstage.store.files import create_exclusive, guarded
-from slimstage.store.layout_sink import VERSION_FILE, blobs_of, index_entries
+from slimstage.store.layout_sink import VERSION_FILE
 from slimstage.store.leftovers import beside
 from slimstage.store.source import Export, checked
 from slimstage.store.space import saying_space
@@ -38,6 +39,13 @@ class ArchiveSink:
 
     def write(self, images: list[Export]) -> Digest:
         """Raises UsageError (a directory or a device is there), StoreError, DigestMismatch when a blob lies."""
+        return self._replace(lambda stream: write_archive(stream, images, is_docker=self._is_docker))
+
+    def put(self, content: Content, listed: bytes | None = None) -> Digest:
+        """As `write`, of anything; `listed` as for `write_content`."""
+        return self._replace(lambda stream: write_content(stream, content, listed))
+
+    def _replace(self, write: Callable[[BinaryIO], Digest]) -> Digest:
         directory = os.path.dirname(os.path.abspath(self._path))
         with saying_space(self._path), guarded(f'write the archive "{self._path}"'):
             _check_target(self._path)
@@ -46,7 +54,7 @@ class ArchiveSink:
             fd = create_exclusive(temporary)
             try:
                 with open(fd, "wb", buffering=0) as stream:
-                    digest = write_archive(stream, images, is_docker=self._is_docker)
+                    digest = write(stream)
                     # Not synced, as no other tool does: an export can be made again, and waiting for the disk costs.
                     os.fchmod(fd, 0o644)
                 os.rename(temporary, self._path)
@@ -57,32 +65,37 @@ class ArchiveSink:
 
 
 def write_archive(stream: BinaryIO, images: list[Export], *, is_docker: bool) -> Digest:
-    """Writes the archive to a stream, for stdout; returns the digest of its index. The caller closes the stream."""
-    index = build_index(index_entries(images))
+    """Writes the archive to a stream, for stdout; returns the digest of its index. The caller closes the stream.
+
+    What belongs to the images is left out of the docker form: a daemon would take it for images that it cannot run.
+    """
+    listed = docker_list((image.source.manifest(), image.names) for image in images) if is_docker else None
+    return write_content(stream, content_of(images, has_referrers=not is_docker), listed)
+
+
+def write_content(stream: BinaryIO, content: Content, listed: bytes | None = None) -> Digest:
+    """As `write_archive`, of anything. listed: the `manifest.json` of `docker save`, when there shall be one."""
+    index = build_index(content.entries)
     documents = {"index.json": index.raw, "oci-layout": VERSION_FILE}
-    if is_docker:
-        documents["manifest.json"] = go_json([_docker_entry(image) for image in images])
+    if listed is not None:
+        documents["manifest.json"] = listed
     writer = _Writer(stream)
     # Documents first: a reader of a pipe knows what comes before it comes.
     for name in sorted(documents):
         writer.file(name, documents[name])
     writer.directory("blobs/")
-    algorithms = sorted({d.partition(":")[0] for image in images for d in _digests(image)})
-    for algorithm in algorithms:
+    for algorithm in sorted({piece.descriptor.digest.partition(":")[0] for piece in content.pieces}):
         writer.directory(f"blobs/{algorithm}/")
-    seen: set[Digest] = set()
-    for image in images:
-        manifest = image.source.manifest()
-        if manifest.digest not in seen:
-            seen.add(manifest.digest)
-            writer.file(_member(manifest.digest), manifest.raw)
-        for digest, descriptor in blobs_of(image).items():
-            if digest not in seen:
-                seen.add(digest)
-                with image.source.open_blob(digest) as source:
-                    writer.copy(_member(digest), checked(source, descriptor), descriptor.size)
+    for piece in content.pieces:
+        with piece.open() as source:
+            writer.copy(_member(piece.descriptor.digest), checked(source, piece.descriptor), piece.descriptor.size)
     writer.end()
     return index.digest
+
+
+def docker_list(images: Iterable[tuple[Manifest, Sequence[str]]]) -> bytes:
+    """The `manifest.json` of `docker save`, for images with their full names."""
+    return go_json([_docker_entry(manifest, names) for manifest, names in images])
 
 
 class _Writer:
@@ -137,18 +150,12 @@ def _header(name: str, size: int, kind: bytes, mode: int) -> bytes:
     return raw[:148] + b"%06o\0 " % sum(raw) + raw[156:]
 
 
-def _docker_entry(image: Export) -> dict[str, object]:
-    manifest = image.source.manifest()
+def _docker_entry(manifest: Manifest, names: Sequence[str]) -> dict[str, object]:
     return {
         "Config": _member(manifest.config.digest),
-        "RepoTags": [parse_reference(name).with_default_tag().familiar() for name in image.names],
+        "RepoTags": [parse_reference(name).with_default_tag().familiar() for name in names],
         "Layers": [_member(layer.digest) for layer in manifest.layers],
     }
-
-
-def _digests(image: Export) -> Iterator[Digest]:
-    yield image.source.manifest().digest
-    yield from blobs_of(image)
 
 
 def _member(digest: Digest) -> str:

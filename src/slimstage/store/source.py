@@ -47,12 +47,16 @@ class ImageSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An image on its way out. names: full references; annotations go on the descriptor in the index."""
+    """An image on its way out. names: full references; annotations go on the descriptor in the index.
+
+    referrers: artifacts that belong to it, read by `manifest` and `open_blob` only.
+    """
 
     source: ImageSource
     names: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    referrers: tuple[ImageSource, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

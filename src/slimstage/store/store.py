@@ -28,6 +28,7 @@ from slimstage.store.images import Images
 from slimstage.store.packed import Packed
 from slimstage.store.places import Places
 from slimstage.store.records import Records
+from slimstage.store.referrers import Referrers
 from slimstage.store.session import Session
 from slimstage.store.snapshots import Snapshots
 
@@ -49,6 +50,7 @@ class Store:
     records: Records
     places: Places
     images: Images
+    referrers: Referrers
     digests: FileDigests
     packed: Packed
     caches: Caches
@@ -65,6 +67,7 @@ class Store:
         self.records = Records(self.database)
         self.places = Places(self.database)
         self.images = Images(self.database)
+        self.referrers = Referrers(self.database, self.blobs)
         self.digests = FileDigests(self.database)
         self.packed = Packed(self.database, self.blobs)
         self.caches = Caches(os.path.join(base, "caches"), self.session)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from slimstage.cli.image_documents import short_names
 from slimstage.cli.program import Session
@@ -21,6 +21,10 @@ from slimstage.errors import FormatError, StoreError, UsageError
 from slimstage.oci.descriptor import host_platform
 from slimstage.store.images import StoredImage
 from slimstage.store.store import Store
+
+if TYPE_CHECKING:
+    from slimstage.store.archive import Archive
+    from slimstage.store.layout import Layout
 
 _EXAMPLES = """\
 slimstage load -i iris.tar           an archive of docker save, podman save or slimstage save
@@ -82,7 +86,9 @@ def load_images(store: Store, path: str) -> list[StoredImage]:
     kind = "oci-layout://" if os.path.isdir(path) else "docker-archive:"
     bases = Bases(store, {})
     loaded: dict[str, StoredImage] = {}
-    for digest, names in _entries(store, path).items():
+    with _reader(store, path) as reader:
+        entries = _entries(reader)
+    for digest, names in entries.items():
         base = bases.resolve(f"{kind}{os.path.abspath(path)}@{digest}", platform)
         bases.fetch(base, _ignore, "")
         store.images.put(StoredImage(base.id, base.manifest, base.platform, bases.layers(base), time.time()), names)
@@ -91,30 +97,43 @@ def load_images(store: Store, path: str) -> list[StoredImage]:
         loaded[base.id] = found
     if not loaded:
         raise FormatError(f'"{path}" holds no image', code="no-such-image")
+    with _reader(store, path) as reader:
+        for image in loaded.values():
+            for left_out in store.referrers.take(reader, image.manifest):
+                note(f"{left_out.digest} belongs to the image and is an index: it is left out")
     return list(loaded.values())
 
 
-def _entries(store: Store, path: str) -> dict[str, list[str]]:
-    """Digest of each manifest or index that is listed, with its full names."""
-    from slimstage.oci.reference import parse_reference
+def _reader(store: Store, path: str) -> Layout | Archive:
     from slimstage.store.archive import Archive
-    from slimstage.store.layout import NAME, TAG, open_layout
+    from slimstage.store.layout import open_layout
 
-    reader: Any = open_layout(path) if os.path.isdir(path) else Archive(path, store.session.directory())
+    return open_layout(path) if os.path.isdir(path) else Archive(path, store.session.directory())
+
+
+def _entries(reader: Layout | Archive) -> dict[str, list[str]]:
+    """Digest of each manifest or index that is listed as an image, with its full names."""
+    from slimstage.oci.descriptor import MANIFEST_TYPES
+    from slimstage.oci.manifest import parse_manifest
+    from slimstage.oci.reference import parse_reference
+    from slimstage.store.layout import NAME, TAG
+
     found: dict[str, list[str]] = {}
-    with reader:
-        for entry in reader.index().manifests:
-            names = found.setdefault(entry.digest, [])
-            for name in (entry.annotations.get(NAME), entry.annotations.get(TAG)):
-                if not name:
-                    continue
-                try:
-                    full = str(parse_reference(name).with_default_tag())
-                except FormatError:
-                    note(f'the name "{name}" is none that an image can have; it is left out')
-                    continue
-                names.append(full)
-                break  # a bare tag repeats the end of the full name
+    for entry in reader.index().manifests:
+        is_nameless = not entry.annotations.get(NAME) and entry.media_type in MANIFEST_TYPES
+        if is_nameless and parse_manifest(reader.read_blob(entry), entry.media_type).subject is not None:
+            continue  # it belongs to an image
+        names = found.setdefault(entry.digest, [])
+        for name in (entry.annotations.get(NAME), entry.annotations.get(TAG)):
+            if not name:
+                continue
+            try:
+                full = str(parse_reference(name).with_default_tag())
+            except FormatError:
+                note(f'the name "{name}" is none that an image can have; it is left out')
+                continue
+            names.append(full)
+            break  # a bare tag repeats the end of the full name
     return found
 
 

@@ -41,7 +41,8 @@ def command(
 ) -> None:
     """Write images to an archive that docker, podman and skopeo read, or to an OCI layout directory.
 
-    Manifests, configs and layers are written as they are in the store: digests stay.
+    Manifests, configs and layers are written as they are in the store: digests stay. Signatures and other artifacts
+    that belong to an image go with it, except in docker's format, which has no place for them.
     """
     chosen = one_of(wanted_format or "docker", FORMATS, "--format")
     to_stdout = output in (None, "-")
@@ -57,7 +58,12 @@ def command(
         image = get_image(store, name)
         found.setdefault(image.id, (image, []))[1].extend(_names_of(image, name))
     exports = [
-        Export(ready_source(store, image), tuple(dict.fromkeys(wanted)), platform=image.platform)
+        Export(
+            ready_source(store, image),
+            tuple(dict.fromkeys(wanted)),
+            platform=image.platform,
+            referrers=store.referrers.sources(image.manifest),
+        )
         for image, wanted in found.values()
     ]
     digest = _write(exports, None if to_stdout else output, chosen, store.session.beside)
