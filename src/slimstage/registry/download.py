@@ -103,7 +103,7 @@ class BlobDownload:
             endpoint, self._reference.repository, path, self._doing, headers, (200, 206, 416) if at else (200,)
         )
         try:
-            start = _start(response)
+            start = body_start(response)
             if start is None or start > at:
                 return False
             skip = at - start  # the whole again, or from earlier on: what is here is not written twice
@@ -142,7 +142,7 @@ class BlobDownload:
         )
 
 
-def _start(response: Response) -> int | None:
+def body_start(response: Response) -> int | None:
     """Where in the blob the body begins; None when the server does not say, or has nothing there."""
     if response.status == 200:
         return 0

@@ -6,40 +6,32 @@ Source: distribution-spec v1.1, "Pull".
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from slimstage.diagnostics import near
-from slimstage.digest import Digest, digest_bytes, parse_digest
+from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError, PlanError, RegistryError
 from slimstage.oci.config import LIMIT_BYTES as CONFIG_BYTES
 from slimstage.oci.config import from_json
 from slimstage.oci.descriptor import (
     DOCKER_CONFIG,
-    DOCKER_INDEX,
-    DOCKER_MANIFEST,
-    DOCKER_SCHEMA1,
     OCI_CONFIG,
-    OCI_INDEX,
-    OCI_MANIFEST,
     Descriptor,
     Platform,
 )
-from slimstage.oci.document import LIMIT_BYTES as DOCUMENT_BYTES
 from slimstage.oci.manifest import Manifest
 from slimstage.oci.reference import Reference
 from slimstage.oci.select import check_platform, resolve
-from slimstage.registry.client import Answer, RegistryClient, checked
+from slimstage.registry.client import RegistryClient, checked
+from slimstage.registry.documents import Documents
 from slimstage.registry.download import BlobDownload
 from slimstage.registry.faults import HttpError
 from slimstage.registry.hosts import Endpoint
 from slimstage.registry.paging import read_tags
 from slimstage.store.blobs import Blobs
 from slimstage.values import dataclass, field
-
-ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
 
 _MOST_TAGS = 10_000
 _MOST_PAGES = 50
@@ -65,6 +57,7 @@ class Puller:
     def __init__(self, settings: Mapping[str, Mapping[str, object]], *, client: RegistryClient | None = None) -> None:
         """settings: `[registry."HOST:PORT"]`, by host. Raises UsageError when they make no sense."""
         self._client = client or RegistryClient(settings)
+        self._documents = Documents(self._client)
         self._lock = threading.Lock()
         self._flights: dict[Digest, threading.Lock] = {}
 
@@ -85,10 +78,7 @@ class Puller:
 
         def read(descriptor: Descriptor) -> bytes:
             if descriptor.digest not in known:
-                path = f"manifests/{descriptor.digest}"
-                known[descriptor.digest] = self._document(
-                    reference, path, descriptor, f'get a manifest of "{shown}"', DOCUMENT_BYTES, ACCEPT
-                )
+                known[descriptor.digest] = self._documents.manifest(reference, descriptor)
             return known[descriptor.digest]
 
         top, data = self._top(reference, shown)
@@ -99,7 +89,7 @@ class Puller:
                 f'"{shown}" is not an image: its config is "{manifest.config.media_type}"', code="not-an-image"
             )
         path = f"blobs/{manifest.config.digest}"
-        config = self._document(reference, path, manifest.config, f'get the config of "{shown}"', CONFIG_BYTES)
+        config = self._documents.read(reference, path, manifest.config, f'get the config of "{shown}"', CONFIG_BYTES)
         check_platform(from_json(config), platform)
         return PulledImage(manifest, config, Reference(reference.registry, reference.repository))
 
@@ -156,62 +146,12 @@ class Puller:
 
     def _top(self, reference: Reference, shown: str) -> tuple[Descriptor, bytes]:
         """What the name itself leads to, described by us."""
-        name = reference.digest or reference.tag or ""
         try:
-            answer = self._client.get(reference, f"manifests/{name}", f'get "{shown}"', DOCUMENT_BYTES, ACCEPT)
+            return self._documents.top(reference)
         except HttpError as error:
             if error.status == 404:
                 raise self._not_found(reference, shown, error) from error
             raise
-        data = answer.body
-        media_type = (answer.content_type or "").partition(";")[0].strip().lower()
-        if not media_type.startswith(DOCKER_SCHEMA1):
-            # A schema 1 manifest's digest leaves out its signatures; it is refused anyway, and for a better reason.
-            if reference.digest is not None:
-                _check(data, reference.digest, f'the manifest of "{shown}"', answer.endpoint)
-            self._check_said(answer, shown)
-        return Descriptor(media_type, reference.digest or digest_bytes(data), len(data)), data
-
-    def _check_said(self, answer: Answer, shown: str) -> None:
-        """Docker-Content-Digest is not needed; a registry that contradicts itself is not trusted either."""
-        if answer.content_digest is None:
-            return
-        try:
-            said = parse_digest(answer.content_digest.strip())
-        except FormatError as cause:
-            raise RegistryError(
-                f"{answer.endpoint.origin}: Docker-Content-Digest: {cause.message}", code="bad-digest"
-            ) from cause
-        _check(answer.body, said, f'the manifest of "{shown}"', answer.endpoint)
-
-    def _document(
-        self,
-        reference: Reference,
-        path: str,
-        descriptor: Descriptor,
-        doing: str,
-        limit_bytes: int,
-        accept: str | None = None,
-    ) -> bytes:
-        """A small document by digest, verified; a server that gives another one is passed over for the next."""
-        if descriptor.size > limit_bytes:
-            raise FormatError(
-                f"{doing}: {descriptor.size} bytes are more than {limit_bytes}", code="document-too-large"
-            )
-        headers = {"Accept": accept} if accept else None
-
-        def ask(endpoint: Endpoint) -> bytes:
-            response = self._client.open(endpoint, reference.repository, path, doing, headers)
-            data = response.body(limit_bytes)
-            if len(data) != descriptor.size:
-                raise RegistryError(
-                    f"{doing}: want {descriptor.size} bytes, got {len(data)} from {endpoint.origin}",
-                    code="digest-mismatch",
-                )
-            _check(data, descriptor.digest, doing, endpoint)
-            return data
-
-        return self._client.first(reference, lambda endpoint: self._client.repeated(endpoint, lambda: ask(endpoint)))
 
     def _not_found(self, reference: Reference, shown: str, error: HttpError) -> PlanError:
         name = Reference(reference.registry, reference.repository).familiar()
@@ -233,15 +173,4 @@ class Puller:
             code="base-not-found",
             notes=(*notes, f"there are: {there}") if tags else notes,
             hint=f'did you mean "{name}:{close}"?' if close else None,
-        )
-
-
-def _check(data: bytes, digest: Digest, what: str, endpoint: Endpoint) -> None:
-    algorithm = digest.partition(":")[0]
-    got = f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
-    if got != digest:
-        raise RegistryError(
-            f"{what}: {endpoint.origin} sent other bytes than the digest says: want {digest}, got {got}",
-            code="digest-mismatch",
-            hint="the registry or something on the way changes them; nothing of it was kept",
         )
