@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 from slimstage.diagnostics import near
-from slimstage.digest import Digest, digest_json, parse_digest
+from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError, PlanError, RegistryError
 from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.reference import Reference, familiar, parse_reference
 from slimstage.oci.select import fits
 from slimstage.store.files import wait_lock
 from slimstage.store.images import ImageLayer, StoredImage
-from slimstage.store.records import Record
+from slimstage.store.pins import pin, pinned
 from slimstage.store.store import Store
 
 if TYPE_CHECKING:
@@ -41,23 +41,28 @@ _PACKAGES = {
 class NamedImages:
     """Looks names up for one store. Safe for threads. HTTP is loaded when a registry is needed.
 
-    known: names that mean something in this build though no image is called so (named contexts), for hints.
+    known: names that mean something in this build though no image is called so (named contexts), for hints. is_build:
+    hints may name ways to do without the registry.
     """
 
     def __init__(
-        self, store: Store, registries: Mapping[str, Mapping[str, object]], known: Collection[str] = ()
+        self,
+        store: Store,
+        registries: Mapping[str, Mapping[str, object]],
+        known: Collection[str] = (),
+        *,
+        is_build: bool = True,
     ) -> None:
-        self._store, self._registries, self._known = store, dict(registries), known
+        self._store, self._registries, self._known, self._is_build = store, dict(registries), known, is_build
         self._lock = threading.Lock()
         self._made: Puller | None = None
 
     def stored(self, reference: Reference, platform: Platform) -> StoredImage | None:
         """The image of that name in the store, for the platform and with all its files or their bytes; or None."""
-        candidates = [self._store.images.find(str(reference))]
-        if reference.digest is not None:
-            # The digest may be an index's: what it led to for this platform was written down.
-            record = self._store.records.get(_pin(reference, platform))
-            candidates.append(self._store.images.find(record.content_key) if record else None)
+        candidates = [
+            self._store.images.find(str(reference)),
+            pinned(self._store.records, self._store.images, reference, platform),
+        ]
         for stored in candidates:
             if stored is not None and fits(stored.platform, platform) is not None and self._is_whole(stored):
                 return stored
@@ -84,6 +89,22 @@ class NamedImages:
                 self._puller().fetch_blob(reference, blob, self._store.blobs, progress)
             lock.release(removes=True)
 
+    def locate(self, reference: Reference, blob: Descriptor) -> tuple[str, bool]:
+        """(address, whether it is a mirror) of the server that the blob would come from. Raises RegistryError."""
+        endpoint = self._puller().locate(reference, blob)
+        return str(endpoint.origin), endpoint.is_mirror
+
+    def tags(self, reference: Reference) -> list[str]:
+        """The repository's tags, in the registry's order. Raises RegistryError, FormatError."""
+        return self._puller().tags(reference)
+
+    def close(self) -> None:
+        """Ends what other threads are fetching (they raise Interrupted) and closes connections. Idempotent."""
+        with self._lock:
+            made = self._made
+        if made is not None:
+            made.close()
+
     def keep(
         self, reference: Reference, image: Digest, manifest: Digest, platform: Platform, layers: tuple[ImageLayer, ...]
     ) -> None:
@@ -91,7 +112,7 @@ class NamedImages:
         stored = StoredImage(image, manifest, platform, layers, time.time())
         self._store.images.put(stored, (str(reference),) if reference.digest is None else ())
         if reference.digest is not None:
-            self._store.records.put(Record(_pin(reference, platform), image, None))
+            pin(self._store.records, reference, platform, stored)
 
     def _is_whole(self, image: StoredImage) -> bool:
         store = self._store
@@ -126,7 +147,7 @@ class NamedImages:
             hint = f'did you mean "{close}", which is {where}?'
         if isinstance(error, PlanError):
             return PlanError(error.message, code=error.code, notes=notes, hint=hint)
-        if error.code in _NO_REGISTRY:
+        if error.code in _NO_REGISTRY and self._is_build:
             notes += [f"without a registry: {way}" for way in _ways(reference)]
         return RegistryError(
             f'cannot get the image "{shown}": {error.message}',
@@ -144,10 +165,6 @@ def parse_name(text: str) -> Reference:
         return parse_reference(text.removeprefix(SCHEME)).with_default_tag()
     except FormatError as error:
         raise PlanError(error.message, code=error.code, hint=error.hint) from error
-
-
-def _pin(reference: Reference, platform: Platform) -> str:
-    return "pull-" + digest_json([1, reference.repository_name, reference.digest, str(platform)])[7:]
 
 
 def _ways(reference: Reference) -> list[str]:

@@ -42,7 +42,7 @@ class Bases:
 
     registries: `[registry."HOST:PORT"]` of the settings. listener: hears what long resolving does (mmdebstrap).
     names: reference → what the user calls it, where a named context stands in for an image. cancel: when it is set,
-    transfers and mmdebstrap end soon, with Interrupted.
+    transfers and mmdebstrap end soon, with Interrupted. is_build: errors may say what a Dockerfile's user can do instead.
     """
 
     def __init__(
@@ -53,11 +53,12 @@ class Bases:
         clock: Callable[[], float] = time.monotonic,
         names: Mapping[str, str] | None = None,
         cancel: threading.Event | None = None,
+        is_build: bool = True,
     ) -> None:
         self._store, self._listener, self._clock, self._cancel = store, listener, clock, cancel
         self._names = names or {}
         self._unpacker = LayerUnpacker(store)
-        self._named = NamedImages(store, registries or {}, self._names.values())
+        self._named = NamedImages(store, registries or {}, self._names.values(), is_build=is_build)
 
     def resolve(self, reference: str, platform: Platform, *, pull: bool = False) -> Base:
         """See `BaseResolver.resolve`."""
@@ -89,8 +90,27 @@ class Bases:
         progress.cancel = self._cancel
         with self._blobs_of(base, progress) as get:
             stack = self._unpacker.unpack(layers, get, progress.end)
-        self._keep(base, stack)
+        self._keep(base)
         return stack
+
+    def keep(self, base: Base) -> StoredImage:
+        """Keeps a base of a registry whose layers are here under its name; what was called so before loses the name."""
+        self._keep(base)
+        stored = self._store.images.find(base.id)
+        assert stored is not None
+        return stored
+
+    def locate(self, base: Base, blob: Descriptor) -> tuple[str, bool]:
+        """(address, whether it is a mirror) of the server that a layer's blob would come from. Raises RegistryError."""
+        return self._named.locate(parse_name(base.reference), blob)
+
+    def tags(self, name: str) -> list[str]:
+        """The tags of an image's repository. Raises RegistryError, PlanError for what is no name."""
+        return self._named.tags(parse_name(name))
+
+    def close(self) -> None:
+        """Ends transfers of other threads (they raise Interrupted) and closes connections. Idempotent."""
+        self._named.close()
 
     def layers(self, base: Base) -> tuple[ImageLayer, ...]:
         """The base's layers with all that is known once they are unpacked: sizes and directories."""
@@ -122,7 +142,7 @@ class Bases:
         known = tuple(self._unpacker.known(layer) for layer in layers)
         return Base(reference, manifest.config.digest, manifest.digest, config, config.platform, known)
 
-    def _keep(self, base: Base, stack: Stack) -> None:
+    def _keep(self, base: Base) -> None:
         """An image of a registry gets its name in the store; one that is there learns where its layers are."""
         stored = self._store.images.find(base.id)
         layers = self.layers(base)

@@ -28,6 +28,7 @@ ENTRIES = (
     Entry("tag", "tag", "Give an image another name", "Images"),
     Entry("rm", "rm", "Remove containers and images", "Images"),
     Entry("rmi", "rm", "Remove images", "Images", "rmi"),
+    Entry("pull", "pull", "Pull an image from a registry", "Images"),
     Entry("save", "save", "Write images to an archive or a layout directory", "Images"),
     Entry("load", "load", "Read images from an archive or a layout directory", "Images"),
     Entry("prune", "prune", "Remove what nothing needs any more", "Store and host"),

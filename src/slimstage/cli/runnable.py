@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimstage.container.images import config_of
+from slimstage.container.images import config_of, find_image
 from slimstage.diagnostics import Diagnostic
 from slimstage.errors import FormatError, PlanError, RegistryError, UsageError
-from slimstage.events import Event, TransferProgress
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform, host_platform, parse_platform
 from slimstage.oci.reference import parse_reference
@@ -35,7 +34,7 @@ def find_runnable(store: Store, image: str, *, pulls: bool, platform: str | None
     Raises UsageError: no image and no name of one. PlanError, RegistryError: it cannot be pulled.
     """
     wanted = _platform(platform)
-    found = None if pulls else store.images.find(image)
+    found = None if pulls else find_image(store, image)
     if found is not None:
         stack = unpacked(store, found)
         if stack is not None:
@@ -76,33 +75,23 @@ def _platform(text: str | None) -> Platform:
 
 def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, session: Session) -> Runnable:
     import sys
-    import time
 
+    from slimstage.bases.pulling import pull_base
     from slimstage.bases.resolve import Bases
-    from slimstage.cli.progress.choose import choose_kind, make_progress
-    from slimstage.values import replace
+    from slimstage.cli.progress.transfer import transfer_progress
+    from slimstage.cli.registries import registries
 
-    bases = Bases(store, _registries())
-    progress = make_progress(
-        "plain" if choose_kind(None, sys.stderr) != "quiet" else "quiet", sys.stderr, session.colour
-    )
-
-    def listen(event: Event) -> None:
-        if isinstance(event, TransferProgress):
-            progress(replace(event, step=""))
-
+    bases = Bases(store, registries(), is_build=False)
+    progress = transfer_progress(sys.stderr, session.colour)
     try:
         try:
             base = bases.resolve(image, platform, pull=pulls)
         except (PlanError, RegistryError) as error:
             raise _not_here(error, image) from error
-        stack = bases.fetch(base, listen, "")
+        stored = pull_base(bases, base, progress)
     finally:
         progress.close()
-    layers = tuple(replace(layer, layer=identity) for layer, identity in zip(base.layers, stack, strict=True))
-    name = str(parse_reference(image).with_default_tag())
-    stored = StoredImage(base.id, base.manifest, base.platform, layers, time.time())
-    store.images.put(stored, () if "@" in image else (name,))
+    stack = tuple(layer.layer for layer in stored.layers if layer.layer is not None)
     return Runnable(base.id, base.config, stack)
 
 
@@ -111,18 +100,7 @@ def _not_here(error: PlanError | RegistryError, image: str) -> PlanError | Regis
     first = error.diagnostics[0]
     notes = (
         f'the store has no image "{image}"; it is here when it was built: slimstage build -t {image} .',
-        *(note for note in first.notes if not note.startswith("without a registry")),
+        *first.notes,
     )
     error.diagnostics = (Diagnostic(first.code, first.message, first.span, notes, first.hint, first.severity),)
     return error
-
-
-def _registries() -> dict[str, dict[str, object]]:
-    """`[registry]` of a slimstage.toml in the working directory."""
-    import os
-
-    from slimstage.cli.settings import FILE_NAME, read_settings
-
-    if not os.path.lexists(FILE_NAME):
-        return {}
-    return {host: dict(entries) for host, entries in read_settings(os.path.abspath(FILE_NAME)).registries.items()}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from slimstage.diagnostics import did_you_mean
 from slimstage.digest import Digest
-from slimstage.errors import UsageError
+from slimstage.errors import FormatError, UsageError
 from slimstage.oci.config import ImageConfig, from_json
-from slimstage.oci.reference import familiar
+from slimstage.oci.descriptor import host_platform
+from slimstage.oci.reference import familiar, parse_reference
 from slimstage.store.images import StoredImage
+from slimstage.store.pins import pinned
 from slimstage.store.store import Store
 
 
@@ -18,7 +20,7 @@ def config_of(store: Store, image_id: str) -> ImageConfig:
 
 def get_image(store: Store, reference: str) -> StoredImage:
     """The image of that name, ID or beginning of an ID. Raises UsageError, with a near name, when there is none."""
-    found = store.images.find(reference)
+    found = find_image(store, reference)
     if found is None:
         names = [familiar(name) for image in store.images.list() for name in image.names]
         raise UsageError(
@@ -28,3 +30,22 @@ def get_image(store: Store, reference: str) -> StoredImage:
             or "see: slimstage images",
         )
     return found
+
+
+def find_image(store: Store, reference: str) -> StoredImage | None:
+    """As `get_image`; None when there is none. Raises UsageError for a prefix that fits several images."""
+    return store.images.find(reference) or _by_digest(store, reference)
+
+
+def _by_digest(store: Store, reference: str) -> StoredImage | None:
+    """What was pulled as NAME@DIGEST: the digest may be an index's, of which the image for this host is meant."""
+    if "@" not in reference:
+        return None
+    try:
+        parsed = parse_reference(reference)
+    except FormatError:
+        return None
+    for stored in store.images.list():
+        if stored.manifest == parsed.digest:
+            return pinned(store.records, store.images, parsed, stored.platform)
+    return pinned(store.records, store.images, parsed, host_platform())

@@ -77,8 +77,10 @@ class RegistryClient:
         doing: str,
         headers: Mapping[str, str] | None = None,
         expects: Collection[int] = (200,),
+        *,
+        method: str = "GET",
     ) -> Response:
-        """The answer to one GET, of one of the expected statuses, its body unread. Asks again only to log in.
+        """The answer to one GET or HEAD, of one of the expected statuses, its body unread. Asks again only to log in.
 
         Raises RegistryError: HttpError for another status, with the registry's own words; else what the network gave.
         """
@@ -86,7 +88,7 @@ class RegistryClient:
         name = endpoint.prefix + repository
         scope = f"repository:{name}:pull"
         authorization = self._authorizer.known(endpoint, scope)
-        response = self._send(url, headers, authorization)
+        response = self._send(method, url, headers, authorization)
         if response.status == 401 and response.origin == endpoint.origin:
             # A 401 from where a redirect led is not answered: the login is for this endpoint alone.
             try:
@@ -96,7 +98,7 @@ class RegistryClient:
                 raise
             if answer is not None:
                 response.drop()
-                response = self._send(url, headers, answer)
+                response = self._send(method, url, headers, answer)
         if response.status in expects:
             return response
         body = response.head_of_body(LIMIT_BYTES)
@@ -163,11 +165,11 @@ class RegistryClient:
             yield response.body(limit_bytes)
             following = next_path(endpoint, repository, following, link)
 
-    def _send(self, url: str, headers: Mapping[str, str] | None, authorization: str | None) -> Response:
+    def _send(self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str | None) -> Response:
         sent = dict(headers or {})
         if authorization is not None:
             sent["Authorization"] = authorization
-        return self._transport.request("GET", url, sent)
+        return self._transport.request(method, url, sent)
 
 
 def checked(reference: Reference) -> Reference:

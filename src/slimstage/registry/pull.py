@@ -109,6 +109,21 @@ class Puller:
 
         return self._client.first(reference, lambda endpoint: self._client.repeated(endpoint, lambda: ask(endpoint)))
 
+    def locate(self, reference: Reference, descriptor: Descriptor) -> Endpoint:
+        """The server that a blob would come from, the first that says it has it. Nothing is fetched.
+
+        Raises RegistryError: none has it, or none answers; FormatError.
+        """
+        reference = checked(reference)
+        path = f"blobs/{parse_digest(descriptor.digest)}"
+        doing = f"look for blob {descriptor.digest[:19]}… of {reference.repository_name}"
+
+        def ask(endpoint: Endpoint) -> Endpoint:
+            self._client.open(endpoint, reference.repository, path, doing, method="HEAD").drop()
+            return endpoint
+
+        return self._client.first(reference, lambda endpoint: self._client.repeated(endpoint, lambda: ask(endpoint)))
+
     def fetch_blob(
         self,
         reference: Reference,

@@ -21,6 +21,7 @@ from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.folding import is_folded
 from slimstage.store.images import StoredImage
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
+from slimstage.store.pins import PIN
 from slimstage.store.referrers import mark as mark_referrers
 from slimstage.store.session import leased
 from slimstage.store.snapshots import LayerId, tree_bytes
@@ -244,9 +245,11 @@ class _Collector:
         store, plan = self._store, _Plan()
         needed = set(store.containers.needs())
         images = store.images.list()
+        pins = store.database.query("SELECT key, content_key FROM records WHERE key LIKE ?", (f"{PIN}%",))
+        doomed = set(records)
+        needed.update(f"image {image}" for key, image in pins if key not in doomed)
         plan.images = [image for image in images if self._goes(image, needed)]
         gone = {image.id for image in plan.images}
-        doomed = set(records)
         plan.records = sorted(doomed)
         for image in images:
             if image.id not in gone:

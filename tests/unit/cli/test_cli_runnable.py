@@ -9,8 +9,8 @@ from slimstage.errors import PlanError, RegistryError
 
 
 @pytest.mark.parametrize("kind", [PlanError, RegistryError])
-def test_someone_who_runs_is_told_to_build_and_nothing_about_bases(kind: type[PlanError | RegistryError]) -> None:
-    error = kind("cannot get it", code="unknown-host", notes=["a proxy is set", "without a registry: write …"])
+def test_someone_who_runs_is_told_to_build(kind: type[PlanError | RegistryError]) -> None:
+    error = kind("cannot get it", code="unknown-host", notes=["a proxy is set"])
     found = _not_here(error, "app").diagnostics[0]
     assert found.message == "cannot get it"
     assert found.code == "unknown-host"

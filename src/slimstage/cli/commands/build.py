@@ -75,8 +75,12 @@ def _check_foreign(given: dict[str, Any]) -> None:
 
 
 def _settings(dockerfile: str | None, context: str) -> Settings:
+    from slimstage.cli.registries import registries
+    from slimstage.values import replace
+
     path = find_settings(dockerfile, context)
-    return read_settings(path) if path else Settings()
+    settings = read_settings(path) if path else Settings()
+    return replace(settings, registries=registries(settings.registries))
 
 
 def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from slimstage.cli.image_documents import inspect_document
 from slimstage.cli.program import Session
 from slimstage.cli.show import note, plain, print_json
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
-from slimstage.container.images import get_image
+from slimstage.container.images import find_image, get_image
 from slimstage.container.records import Containers
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import UsageError
@@ -41,7 +41,7 @@ def command(ctx: click.Context, session: Session, names: tuple[str, ...], verify
 
 def _document(session: Session, name: str) -> dict[str, Any]:
     store = session.store()
-    image = store.images.find(name)
+    image = find_image(store, name)
     if image is not None:
         return inspect_document(store, image)
     containers = Containers(session.root_path())

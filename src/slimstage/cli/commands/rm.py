@@ -12,7 +12,7 @@ from slimstage.cli.program import Session
 from slimstage.cli.show import print_json
 from slimstage.cli.units import short_digest
 from slimstage.cli.verb import complete_containers, complete_images, json_option, option, pass_session, verb
-from slimstage.container.images import get_image
+from slimstage.container.images import find_image, get_image
 from slimstage.container.records import ContainerRecord, Containers
 from slimstage.container.stopping import stop_container
 from slimstage.diagnostics import did_you_mean
@@ -77,7 +77,7 @@ class _Remover:
     def find(self, name: str, *, containers: bool, images: bool) -> tuple[str, ContainerRecord | StoredImage]:
         """(name, what it is). Raises UsageError: nothing, or both a container and an image."""
         record = self._containers.find(name) if containers else None
-        image = self._store.images.find(name) if images else None
+        image = find_image(self._store, name) if images else None
         if record is not None and image is not None:
             raise UsageError(
                 f'"{name}" is a container and an image', code="ambiguous", hint="add --container or --image"
