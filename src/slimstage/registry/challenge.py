@@ -42,6 +42,15 @@ def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     return found
 
 
+def grants_of(scopes: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """What scopes allow, as (resource, action) pairs; a scope that is none is a pair of its own."""
+    grants = set()
+    for scope in merge_scopes(scopes):
+        resource, _, words = scope.rpartition(":")
+        grants |= {(resource, word) for word in words.split(",")}
+    return frozenset(grants)
+
+
 def merge_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
     """The scopes with the actions of equal resources joined, sorted: one token for all of them.
 

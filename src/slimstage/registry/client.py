@@ -87,7 +87,7 @@ class RegistryClient:
         url = endpoint.url(repository, path)
         name = endpoint.prefix + repository
         scope = f"repository:{name}:pull"
-        authorization = self._authorizer.known(endpoint, scope)
+        authorization = self._authorizer.header(endpoint, name, scope)
         response = self._send(method, url, headers, authorization)
         if response.status == 401 and response.origin == endpoint.origin:
             # A 401 from where a redirect led is not answered: the login is for this endpoint alone.

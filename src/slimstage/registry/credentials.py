@@ -1,7 +1,7 @@
 """Whose name and password: Docker's config.json, Podman's auth.json, credential helpers.
 
-Files are read when a registry first asks for a login, never before. Source: docker/cli, `config.json`;
-containers-auth.json(5); docker-credential-helpers' protocol (`get`, the server on stdin, JSON on stdout).
+Files are read when a registry first asks for a login, never before; `logins.py` writes them. Source: docker/cli,
+`config.json`; containers-auth.json(5).
 """
 
 from __future__ import annotations
@@ -10,24 +10,18 @@ import base64
 import binascii
 import json
 import os
-import re
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from slimstage.errors import RegistryError
 from slimstage.oci.reference import DEFAULT_REGISTRY
-from slimstage.regex import pattern
 from slimstage.registry.faults import Secrets
+from slimstage.registry.helpers import NO_USER, Helper
 from slimstage.store.files import read_small
 from slimstage.values import dataclass, field
 
-_DOCKER_KEY = "https://index.docker.io/v1/"
 _DOCKER_NAMES = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
-_HELPER = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z", re.ASCII)
-_HELPER_S = 60
-_NO_USER = "<token>"
-"""The user of an identity token, by the helpers' protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +105,7 @@ class CredentialSource:
         if isinstance(helpers, dict):
             for name in _names(registry, repository):
                 for key, helper in helpers.items():
-                    if _host_of(str(key)) == name:
+                    if host_of(str(key)) == name:
                         return self._ask(path, helper, registry, remarks)
         store = document.get("credsStore")
         if store:
@@ -121,47 +115,24 @@ class CredentialSource:
         entries = document.get("auths")
         if not isinstance(entries, dict):
             return None
-        by_host = {_host_of(str(key)): entry for key, entry in entries.items()}
+        by_host = {host_of(str(key)): entry for key, entry in entries.items()}
         for name in _names(registry, repository):
             entry = by_host.get(name)
             if isinstance(entry, dict) and (found := _from_entry(path, name, entry)) is not None:
                 return found
         return None
 
-    def _ask(self, path: str, helper: object, registry: str, remarks: list[str]) -> Credential | None:
+    def _ask(self, path: str, name: object, registry: str, remarks: list[str]) -> Credential | None:
         """What a helper says; one that is not installed is passed over with a remark."""
-        if not isinstance(helper, str) or not _HELPER.match(helper):
-            raise RegistryError(
-                f'"{path}" names a credential helper that is none: {str(helper)[:60]!r}',
-                code="bad-credential-helper",
-                hint='a name has letters, digits, ".", "_" and "-"; the program is docker-credential-NAME',
-            )
-        import subprocess
-
-        program = f"docker-credential-{helper}"
-        server = _DOCKER_KEY if registry == DEFAULT_REGISTRY else registry
-        try:
-            done = subprocess.run(
-                [program, "get"],
-                input=server.encode(),
-                capture_output=True,
-                timeout=_HELPER_S,
-                check=False,
-                env=dict(self._environ),
-            )
-        except FileNotFoundError:
-            remarks.append(f"{program}, named in {path}, is not installed")
-            return None
-        except (OSError, subprocess.TimeoutExpired) as cause:
-            why = "it did not end in time" if isinstance(cause, subprocess.TimeoutExpired) else str(cause.strerror)
-            remarks.append(f"{program}, named in {path}: {why}")
-            return None
-        if done.returncode != 0:
-            said = " ".join((done.stdout + b" " + done.stderr).decode("utf-8", "replace").split())
-            if "credentials not found" not in said:
-                remarks.append(self._secrets.redact(f"{program}, named in {path}, failed: {said[:200]}"))
-            return None
-        return _from_helper(program, done.stdout, remarks)
+        helper = Helper(name, path, self._environ)
+        said = helper.get(registry)
+        if said.status == 0:
+            return _from_helper(helper.program, said.output, remarks)
+        if not said.is_there:
+            remarks.append(f"{helper.program}, named in {path}, is not installed")
+        elif not said.knows_nothing:
+            remarks.append(self._secrets.redact(f"{helper.program}, named in {path}, failed: {said.words}"))
+        return None
 
 
 def credential_files(environ: Mapping[str, str]) -> Iterator[str]:
@@ -186,8 +157,8 @@ def _names(registry: str, repository: str) -> Iterator[str]:
     yield registry
 
 
-def _host_of(key: str) -> str:
-    """A key of a credentials file as a name: Docker's may be URLs (`https://host/v1/`), of which the host counts."""
+def host_of(key: str) -> str:
+    """A key of a credentials file as a registry's name: Docker's may be URLs (`https://host/v1/`), of which the host counts."""
     scheme, mark, rest = key.partition("://")
     name = rest.partition("/")[0] if mark else scheme.rstrip("/")
     host, slash, path = name.partition("/")
@@ -235,6 +206,6 @@ def _from_helper(program: str, output: bytes, remarks: list[str]) -> Credential 
         return None
     if not secret:
         return None
-    if user == _NO_USER:
+    if user == NO_USER:
         return Credential(user, secret, secret, None, program)
     return Credential(user, secret, None, None, program)
