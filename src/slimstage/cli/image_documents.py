@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from slimstage.container.images import config_of
+from slimstage.digest import Digest
 from slimstage.oci.config import HealthConfig, ImageConfig
+from slimstage.oci.manifest import Index, descriptor_fields, parse_index, platform_fields
 from slimstage.oci.reference import familiar, parse_reference
 from slimstage.store.images import StoredImage
+from slimstage.store.indexes import IndexMember, StoredIndex
 from slimstage.store.store import Store
 
 
@@ -16,22 +20,35 @@ def image_size(image: StoredImage) -> int:
     return sum(layer.size_bytes for layer in image.layers)
 
 
-def short_names(image: StoredImage) -> list[str]:
+def index_size(images: Iterable[StoredImage]) -> int:
+    """The same of several images together: a layer that they share counts once."""
+    return sum({layer.diff_id: layer.size_bytes for image in images for layer in image.layers}.values())
+
+
+def short_names(image: StoredImage | StoredIndex) -> list[str]:
     """As people write them, with their tags."""
     return [familiar(name) for name in image.names]
 
 
-def inspect_document(store: Store, image: StoredImage) -> dict[str, Any]:
+def identity_of(image: StoredImage | StoredIndex) -> Digest:
+    """What lists call its ID: the config's digest of an image, an index' own."""
+    return image.digest if isinstance(image, StoredIndex) else image.id
+
+
+def inspect_document(store: Store, image: StoredImage, index: StoredIndex | None = None) -> dict[str, Any]:
     """What `docker image inspect` prints of an image, under the same names.
 
+    index: the index by whose name the image was found: it has names and digest then, and is described under `Manifests`.
     Source: Docker Engine API, "ImageInspect".
     """
     config = config_of(store, image.id)
-    repositories = [parse_reference(name).repository_name for name in image.names]
-    return {
+    named = index or image
+    digest = index.digest if index else image.manifest
+    repositories = [parse_reference(name).repository_name for name in named.names]
+    found: dict[str, Any] = {
         "Id": image.id,
-        "RepoTags": short_names(image),
-        "RepoDigests": [f"{familiar(name)}@{image.manifest}" for name in dict.fromkeys(repositories)],
+        "RepoTags": short_names(named),
+        "RepoDigests": [f"{familiar(name)}@{digest}" for name in dict.fromkeys(repositories)],
         "Created": config.created,
         "Author": config.author or "",
         "Architecture": config.architecture,
@@ -40,7 +57,24 @@ def inspect_document(store: Store, image: StoredImage) -> dict[str, Any]:
         "Size": image_size(image),
         "Config": _runtime(config),
         "RootFS": {"Type": "layers", "Layers": list(config.diff_ids)},
-        "Descriptor": {"digest": image.manifest},
+        "Descriptor": {"digest": digest},
+    }
+    if index is not None:
+        raw = store.blobs.read(index.digest)
+        document = parse_index(raw)
+        found["Descriptor"] = {"mediaType": document.media_type, "digest": index.digest, "size": len(raw)}
+        found["Manifests"] = [_manifest_summary(document, member) for member in index.members]
+    return found
+
+
+def _manifest_summary(document: Index, member: IndexMember) -> dict[str, Any]:
+    """One image of an index. Source: Docker Engine API, "ImageManifestSummary"."""
+    listed = next(each for each in document.manifests if each.digest == member.manifest)
+    return {
+        "ID": member.manifest,
+        "Descriptor": descriptor_fields(listed),
+        "Kind": "image",
+        "ImageData": {"Platform": platform_fields(member.platform), "ConfigDigest": member.image},
     }
 
 

@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from slimstage.build.packing import LayerFormat, Packer, Times
 from slimstage.errors import StoreError
-from slimstage.oci.manifest import parse_manifest
+from slimstage.oci.manifest import Index, parse_index, parse_manifest
 from slimstage.store.images import ImageLayer, StoredImage
+from slimstage.store.indexes import StoredIndex
 from slimstage.store.source import StoreSource
 from slimstage.store.store import Store
-from slimstage.values import dataclass
+from slimstage.values import dataclass, replace
+
+
+def ready_index(store: Store, index: StoredIndex) -> tuple[Index, tuple[StoreSource, ...]]:
+    """An index and its images as sources, in its order. Raises StoreError: as `ready_source`, or an image is gone."""
+    sources = []
+    for member in index.members:
+        image = store.images.find(member.image)
+        if image is None:
+            raise StoreError(
+                f'the image for "{member.platform}" is not in the store any more',
+                code="image-missing",
+                hint="build or pull it again",
+            )
+        sources.append(ready_source(store, replace(image, manifest=member.manifest)))
+    return parse_index(store.blobs.read(index.digest)), tuple(sources)
 
 
 def ready_source(store: Store, image: StoredImage) -> StoreSource:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from slimstage.container.images import config_of, find_image
+from slimstage.container.images import config_of, find_image, wanted_platform
 from slimstage.diagnostics import Diagnostic
 from slimstage.errors import FormatError, PlanError, RegistryError, UsageError
 from slimstage.oci.config import ImageConfig
-from slimstage.oci.descriptor import Platform, host_platform, parse_platform
+from slimstage.oci.descriptor import Platform, host_platform
 from slimstage.oci.reference import parse_reference
+from slimstage.oci.select import fits
 from slimstage.store.images import StoredImage
 from slimstage.store.snapshots import Stack
 from slimstage.store.store import Store
@@ -31,11 +32,13 @@ class Runnable:
 def find_runnable(store: Store, image: str, *, pulls: bool, platform: str | None, session: Session) -> Runnable:
     """The image of that name, ID or beginning of an ID; one that is not in the store is pulled, and kept.
 
-    Raises UsageError: no image and no name of one. PlanError, RegistryError: it cannot be pulled.
+    platform: which image of an index; None: this host's. Raises UsageError: no image and no name of one. PlanError,
+    RegistryError: it cannot be pulled.
     """
-    wanted = _platform(platform)
-    found = None if pulls else find_image(store, image)
-    if found is not None:
+    asked = wanted_platform(platform)
+    wanted = asked or host_platform()
+    found = None if pulls else find_image(store, image, asked)
+    if found is not None and (asked is None or fits(found.platform, asked) is not None):
         stack = unpacked(store, found)
         if stack is not None:
             return Runnable(found.id, config_of(store, found.id), stack)
@@ -62,15 +65,6 @@ def unpacked(store: Store, image: StoredImage) -> Stack | None:
     base = Base(image.id, image.id, image.manifest, config, image.platform, image.layers)
     fetched: Stack = Bases(store, {}).fetch(base, ignore, "")
     return fetched
-
-
-def _platform(text: str | None) -> Platform:
-    if text is None:
-        return host_platform()
-    try:
-        return parse_platform(text)
-    except FormatError as error:
-        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
 
 
 def _pulled(store: Store, image: str, platform: Platform, *, pulls: bool, session: Session) -> Runnable:

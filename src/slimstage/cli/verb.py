@@ -82,7 +82,7 @@ def complete_images(ctx: click.Context, parameter: click.Parameter, incomplete: 
 
     try:
         store = (ctx.find_object(Session) or Session()).store()
-        names = {familiar(name) for image in store.images.list() for name in image.names}
+        names = {familiar(name) for name in store.images.names()}
     except Exception:
         return []  # a shell that completes must never show a trace
     return sorted(name for name in names if name.startswith(incomplete))

@@ -6,8 +6,9 @@ from slimstage.diagnostics import did_you_mean
 from slimstage.digest import Digest
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.config import ImageConfig, from_json
-from slimstage.oci.descriptor import host_platform
+from slimstage.oci.descriptor import Platform, host_platform, parse_platform
 from slimstage.oci.reference import familiar, parse_reference
+from slimstage.oci.select import fits
 from slimstage.store.images import StoredImage
 from slimstage.store.pins import pinned
 from slimstage.store.store import Store
@@ -18,11 +19,19 @@ def config_of(store: Store, image_id: str) -> ImageConfig:
     return from_json(store.blobs.read(Digest(image_id)))
 
 
-def get_image(store: Store, reference: str) -> StoredImage:
-    """The image of that name, ID or beginning of an ID. Raises UsageError, with a near name, when there is none."""
-    found = find_image(store, reference)
+def get_image(store: Store, reference: str, platform: Platform | None = None) -> StoredImage:
+    """The image of that name, ID or beginning of an ID; of an index, its image for the platform, else for this host.
+
+    Raises UsageError: no such image, with a near name; an index or an image for other platforms.
+    """
+    found = find_image(store, reference, platform)
+    if found is not None and platform is not None and fits(found.platform, platform) is None:
+        raise not_for(reference, platform, str(found.platform))
     if found is None:
-        names = [familiar(name) for image in store.images.list() for name in image.names]
+        index = store.images.index(reference)
+        if index is not None and platform is not None:
+            raise not_for(reference, platform, index.platforms())
+        names = [familiar(name) for name in store.images.names()]
         raise UsageError(
             f'no image "{reference}" in the store',
             code="no-such-image",
@@ -32,13 +41,16 @@ def get_image(store: Store, reference: str) -> StoredImage:
     return found
 
 
-def find_image(store: Store, reference: str) -> StoredImage | None:
-    """As `get_image`; None when there is none. Raises UsageError for a prefix that fits several images."""
-    return store.images.find(reference) or _by_digest(store, reference)
+def find_image(store: Store, reference: str, platform: Platform | None = None) -> StoredImage | None:
+    """As `get_image`; None when there is none; an image that is no index' may be for another platform.
+
+    Raises UsageError for a prefix that fits several images.
+    """
+    return store.images.find(reference, platform) or _by_digest(store, reference, platform)
 
 
-def _by_digest(store: Store, reference: str) -> StoredImage | None:
-    """What was pulled as NAME@DIGEST: the digest may be an index's, of which the image for this host is meant."""
+def _by_digest(store: Store, reference: str, platform: Platform | None) -> StoredImage | None:
+    """What was pulled as NAME@DIGEST: the digest may be an index's, of which the image for the platform is meant, this host's by default."""
     if "@" not in reference:
         return None
     try:
@@ -48,4 +60,21 @@ def _by_digest(store: Store, reference: str) -> StoredImage | None:
     for stored in store.images.list():
         if stored.manifest == parsed.digest:
             return pinned(store.records, store.images, parsed, stored.platform)
-    return pinned(store.records, store.images, parsed, host_platform())
+    return pinned(store.records, store.images, parsed, platform or host_platform())
+
+
+def not_for(reference: str, platform: Platform, there: str) -> UsageError:
+    """The error about an image that is not for the platform. there: those that it is for."""
+    return UsageError(
+        f'image "{reference}" is not for "{platform}"', code="no-matching-platform", notes=[f"it is for {there}"]
+    )
+
+
+def wanted_platform(text: str | None) -> Platform | None:
+    """What `--platform` names; None when it was not given. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        return parse_platform(text)
+    except FormatError as error:
+        raise UsageError(f"--platform: {error.message}", hint=error.hint) from error

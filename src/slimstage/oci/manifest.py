@@ -176,15 +176,20 @@ def descriptor_fields(descriptor: Descriptor) -> dict[str, object]:
     }
     if descriptor.annotations:
         fields["annotations"] = dict(sorted(descriptor.annotations.items()))
-    platform = descriptor.platform
-    if platform is not None:
-        fields["platform"] = {"architecture": platform.architecture, "os": platform.os}
-        if platform.os_version:
-            fields["platform"]["os.version"] = platform.os_version  # type: ignore[index]  # the dict of one line above
-        if platform.variant:
-            fields["platform"]["variant"] = platform.variant  # type: ignore[index]  # as above
+    if descriptor.platform is not None:
+        fields["platform"] = platform_fields(descriptor.platform)
     if descriptor.artifact_type:
         fields["artifactType"] = descriptor.artifact_type
+    return fields
+
+
+def platform_fields(platform: Platform) -> dict[str, object]:
+    """A platform as JSON fields, in the order of Go's structure."""
+    fields: dict[str, object] = {"architecture": platform.architecture, "os": platform.os}
+    if platform.os_version:
+        fields["os.version"] = platform.os_version
+    if platform.variant:
+        fields["variant"] = platform.variant
     return fields
 
 

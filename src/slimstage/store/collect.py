@@ -20,6 +20,7 @@ from slimstage.store.caches import CacheSlot
 from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.folding import is_folded
 from slimstage.store.images import StoredImage
+from slimstage.store.indexes import StoredIndex
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
 from slimstage.store.pins import PIN
 from slimstage.store.referrers import mark as mark_referrers
@@ -54,11 +55,16 @@ class PruneReport:
 @dataclass(slots=True)
 class _Plan:
     images: list[StoredImage] = field(default_factory=list)
+    indexes: list[StoredIndex] = field(default_factory=list)
     records: list[str] = field(default_factory=list)
     referrers: list[Digest] = field(default_factory=list)
     layers: list[LayerId] = field(default_factory=list)
     blobs: list[Digest] = field(default_factory=list)
     kept_in_use: int = 0
+
+    def image_names(self) -> list[str]:
+        """Of all indexes and images that go."""
+        return [*(index.digest for index in self.indexes), *(image.id for image in self.images)]
 
 
 def prune(
@@ -151,7 +157,7 @@ class _Collector:
         with wait_lock(self._store.session.collect_lock):
             plan = self._mark(records, leased(str(self._store.root)))
         self.kept_in_use = max(self.kept_in_use, plan.kept_in_use)
-        removed = [Removed("image", image.id, 0) for image in plan.images]
+        removed = [Removed("image", name, 0) for name in plan.image_names()]
         removed += [Removed("record", key, 0) for key in plan.records]
         removed += [
             Removed("layer", layer, 0 if is_folded(layer) else tree_bytes(self._store.snapshots.place(layer)))
@@ -219,6 +225,8 @@ class _Collector:
                 held = leased(str(store.root))
                 plan = self._mark(records, held)
                 with store.database.transaction() as connection:
+                    gone = [(index.digest,) for index in plan.indexes]
+                    connection.executemany("DELETE FROM indexes WHERE digest = ?", gone)
                     connection.executemany("DELETE FROM images WHERE id = ?", [(image.id,) for image in plan.images])
                     connection.executemany("DELETE FROM records WHERE key = ?", [(key,) for key in plan.records])
                     connection.executemany("DELETE FROM referrers WHERE digest = ?", [(d,) for d in plan.referrers])
@@ -232,7 +240,7 @@ class _Collector:
                 for digest in plan.blobs:
                     os.rename(store.blobs.place(digest), os.path.join(trash, digest))
             self.kept_in_use = max(self.kept_in_use, plan.kept_in_use)
-            removed += [Removed("image", image.id, 0) for image in plan.images]
+            removed += [Removed("image", name, 0) for name in plan.image_names()]
             removed += [Removed("record", key, 0) for key in plan.records]
             removed += [Removed("layer", layer, remove_tree(os.path.join(trash, layer))) for layer in plan.layers]
             removed += [Removed("blob", digest, remove_tree(os.path.join(trash, digest))) for digest in plan.blobs]
@@ -248,6 +256,11 @@ class _Collector:
         pins = store.database.query("SELECT key, content_key FROM records WHERE key LIKE ?", (f"{PIN}%",))
         doomed = set(records)
         needed.update(f"image {image}" for key, image in pins if key not in doomed)
+        for index in store.indexes.list():
+            if self._is_unwanted(index.names, index.created_s):
+                plan.indexes.append(index)
+            else:
+                self._mark_index(index, needed)
         plan.images = [image for image in images if self._goes(image, needed)]
         gone = {image.id for image in plan.images}
         plan.records = sorted(doomed)
@@ -288,19 +301,34 @@ class _Collector:
         return False
 
     def _goes(self, image: StoredImage, needed: set[str]) -> bool:
-        if "image" not in self._kinds or image.names or f"image {image.id}" in needed:
+        return f"image {image.id}" not in needed and self._is_unwanted(image.names, image.created_s)
+
+    def _is_unwanted(self, names: tuple[str, ...], created_s: float) -> bool:
+        """Without a name, and as old as was asked for."""
+        if "image" not in self._kinds or names:
             return False
-        return self._all or self._older_than_s is None or self._is_old(image.created_s)
+        return self._all or self._older_than_s is None or self._is_old(created_s)
+
+    def _mark_index(self, index: StoredIndex, needed: set[str]) -> None:
+        """An index keeps its document, its images, and their manifests with all that these list."""
+        needed.add(f"blob {index.digest}")
+        for member in index.members:
+            needed.add(f"image {member.image}")
+            self._mark_manifest(member.manifest, needed)
 
     def _mark_image(self, image: StoredImage, needed: set[str]) -> None:
-        needed.update((f"blob {image.id}", f"blob {image.manifest}"))
+        needed.add(f"blob {image.id}")
         for layer in image.layers:
             if layer.layer is not None:
                 needed.add(f"layer {layer.layer}")
             if layer.blob is not None:
                 needed.add(f"blob {layer.blob.digest}")
+        self._mark_manifest(image.manifest, needed)
+
+    def _mark_manifest(self, manifest: Digest, needed: set[str]) -> None:
+        needed.add(f"blob {manifest}")
         try:
-            document = parse_document(self._read(image.manifest))
+            document = parse_document(self._read(manifest))
         except (FormatError, OSError):
             return  # damaged: doctor speaks about it; what the row says is kept
         if isinstance(document, Manifest):

@@ -16,7 +16,7 @@ from slimstage.oci.manifest import Manifest
 from slimstage.oci.reference import parse_reference
 from slimstage.oci.referrer import referrer_descriptor
 from slimstage.store.layout import NAME, TAG
-from slimstage.store.source import Export, ImageSource, StoreSource
+from slimstage.store.source import AnyExport, ImageSource, IndexExport, StoreSource
 from slimstage.values import dataclass, replace
 
 
@@ -40,12 +40,16 @@ class Content:
     pieces: tuple[Piece, ...]
 
 
-def content_of(images: Sequence[Export], *, has_referrers: bool = True) -> Content:
-    """The images, their manifests before their blobs; then what belongs to them. Raises FormatError, StoreError."""
+def content_of(images: Sequence[AnyExport], *, has_referrers: bool = True) -> Content:
+    """The images, documents before what they point at; then what belongs to them. Raises FormatError, StoreError."""
     entries = [entry for image in images for entry in image_entries(image)]
     pieces: dict[Digest, Piece] = {}
     for image in images:
-        _add(pieces, image.source)
+        if isinstance(image, IndexExport):
+            descriptor = image.index.descriptor()
+            pieces.setdefault(descriptor.digest, document_piece(descriptor, image.index.raw))
+        for source in image.sources():
+            _add(pieces, source)
     listed = {entry.digest for entry in entries}
     for artifact in (artifact for image in images for artifact in image.referrers if has_referrers):
         descriptor = _add(pieces, artifact)
@@ -55,9 +59,9 @@ def content_of(images: Sequence[Export], *, has_referrers: bool = True) -> Conte
     return Content(tuple(entries), tuple(pieces.values()))
 
 
-def image_entries(image: Export) -> Iterator[Descriptor]:
-    """The descriptors of one image in an index: one for each name, or one without a name."""
-    descriptor = image.source.manifest().descriptor(image.platform, image.annotations)
+def image_entries(image: AnyExport) -> Iterator[Descriptor]:
+    """The descriptors of one image or index in index.json: one for each name, or one without a name."""
+    descriptor = image.descriptor
     if not image.names:
         yield descriptor
     for name in image.names:

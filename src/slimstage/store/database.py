@@ -1,4 +1,4 @@
-"""The store's SQLite file: images, records, places, layers, packed layers, file digests.
+"""The store's SQLite file: images, indexes, records, places, layers, packed layers, file digests.
 
 WAL, so readers and one writer of several processes do not block each other; one connection a process, opened at the
 first question and shared by its threads under a lock. The directories and blobs on disk are the truth about what is
@@ -66,6 +66,13 @@ _MIGRATIONS: tuple[str, ...] = (
         artifact_type TEXT NOT NULL, annotations TEXT NOT NULL, created_s REAL NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX referrers_subject ON referrers (subject);
+    """,
+    """
+    CREATE TABLE indexes (digest TEXT PRIMARY KEY, members TEXT NOT NULL, created_s REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE index_names (
+        name TEXT PRIMARY KEY, digest TEXT NOT NULL REFERENCES indexes (digest) ON DELETE CASCADE
+    ) WITHOUT ROWID;
+    CREATE INDEX index_names_digest ON index_names (digest);
     """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""

@@ -12,9 +12,10 @@ from typing import Literal, TypeAlias
 from slimstage.digest import Digest, digest_stream
 from slimstage.errors import BlobMissing, FormatError, StoreError
 from slimstage.oci.config import LIMIT_BYTES, from_json
-from slimstage.oci.manifest import parse_manifest
+from slimstage.oci.manifest import parse_index, parse_manifest
 from slimstage.store.files import guarded, open_regular, read_small, remove_tree, wait_lock
 from slimstage.store.images import StoredImage
+from slimstage.store.indexes import StoredIndex
 from slimstage.store.leftovers import dead_sessions, stale_locks, sweep, unfinished
 from slimstage.store.session import leased
 from slimstage.store.store import Store
@@ -161,6 +162,28 @@ class _Examiner:
                     self._store.images.remove(image.id)
                 name = image.names[0] if image.names else image.id
                 yield Finding("bad-image", f'image "{name}" cannot be used: {fault}', repaired)
+            for index in self._store.indexes.list():
+                fault = self._index_fault(index)
+                if fault is not None:
+                    if self._repair:
+                        self._store.indexes.remove(index.digest)
+                    name = index.names[0] if index.names else index.digest
+                    yield Finding("bad-image", f'image "{name}" cannot be used: {fault}', self._repair)
+
+    def _index_fault(self, index: StoredIndex) -> str | None:
+        try:
+            document = parse_index(read_small(self._store.blobs.place(index.digest), LIMIT_BYTES))
+        except (OSError, FormatError, StoreError) as cause:
+            return f"its index cannot be read ({cause})"
+        listed = {descriptor.digest for descriptor in document.manifests}
+        for member in index.members:
+            if member.manifest not in listed:
+                return f"its index does not list {member.manifest}"
+            if not os.path.exists(self._store.blobs.place(member.manifest)):
+                return f'the manifest of its image for "{member.platform}" is not there'
+            if self._store.images.find(member.image) is None:
+                return f'its image for "{member.platform}" is not there'
+        return None
 
     def _image_fault(self, image: StoredImage) -> str | None:
         try:

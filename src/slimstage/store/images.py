@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import FormatError, StoreError, UsageError
@@ -12,8 +12,12 @@ from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.regex import pattern
 from slimstage.store.database import Database
+from slimstage.store.indexes import Indexes, StoredIndex
 from slimstage.store.snapshots import LayerId
-from slimstage.values import dataclass
+from slimstage.values import dataclass, replace
+
+if TYPE_CHECKING:
+    import sqlite3
 
 _COLUMNS = "id, manifest, platform, layers, created_s"
 _ID_PREFIX = pattern(r"(?:sha256:)?([0-9a-f]{4,64})\Z")
@@ -50,10 +54,13 @@ class StoredImage:
 
 
 class Images:
-    """All images of one store. Every change is one transaction. Safe for threads and for several processes."""
+    """All images of one store. Every change is one transaction. Safe for threads and for several processes.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Where a name is an index' (`indexes`), the image that is meant is its image for a platform.
+    """
+
+    def __init__(self, database: Database, indexes: Indexes) -> None:
+        self._database, self._indexes = database, indexes
 
     def put(self, image: StoredImage, names: Sequence[str] = ()) -> None:
         """Stores it (config and manifest are in the blob store already) and moves the names to it.
@@ -61,7 +68,7 @@ class Images:
         An image that is there keeps its other names; its layers become those of `image`.
         Raises FormatError for what is not a reference with a tag.
         """
-        full = [_full_name(name) for name in dict.fromkeys((*image.names, *names))]
+        full = [full_name(name) for name in dict.fromkeys((*image.names, *names))]
         row = (image.id, image.manifest, _platform_to(image.platform), _layers_to(image.layers), image.created_s)
         if self._has(row, full):
             return  # built again from the cache: a transaction would cost three syncs of the disk
@@ -71,9 +78,8 @@ class Images:
                 " manifest = excluded.manifest, platform = excluded.platform, layers = excluded.layers",
                 row,
             )
-            connection.executemany(
-                "INSERT OR REPLACE INTO names (name, image) VALUES (?, ?)", [(name, image.id) for name in full]
-            )
+            for name in full:
+                _move(connection, name, image.id)
 
     def _has(self, row: tuple[Any, ...], names: Sequence[str]) -> bool:
         found = self._database.query(f"SELECT {_COLUMNS} FROM images WHERE id = ?", (row[0],))
@@ -82,29 +88,66 @@ class Images:
         known = {name for (name,) in self._database.query("SELECT name FROM names WHERE image = ?", (row[0],))}
         return known.issuperset(names)
 
-    def find(self, reference: str) -> StoredImage | None:
+    def find(self, reference: str, platform: Platform | None = None) -> StoredImage | None:
         """By name (`:latest` and the default registry are implied), by `name@digest`, by ID or an unambiguous prefix of one.
 
-        A name wins over a prefix. Raises UsageError for a prefix that fits several images.
+        A name wins over a prefix. What an index is called means its image for `platform`: None when it has none for it;
+        without a platform this host's, or the first. Such an image has the manifest that the index lists, and its own names.
+        Raises UsageError for a prefix that fits several images.
         """
         found = self._by_name(reference)
         if found is not None:
             return found
+        index = self.index(reference)
+        if index is not None:
+            return self.member(index, platform)
         match = _ID_PREFIX.match(reference)
-        if not match:
+        rows = self._starting("sha256:" + match[1]) if match else []
+        return _images(self._database, rows)[0] if rows else None
+
+    def index(self, reference: str) -> StoredIndex | None:
+        """The index of that name, `name@digest`, digest or unambiguous prefix of one; None where an image is meant.
+
+        Raises UsageError for a prefix that fits several.
+        """
+        try:
+            parsed = parse_reference(reference)
+        except FormatError:
+            parsed = None
+        if parsed is not None and parsed.digest is None:
+            found = self._indexes.named(str(parsed.with_default_tag()))
+            if found is not None:
+                return found
+        elif parsed is not None:
+            found = self._indexes.get(str(parsed.digest))
+            if found is not None and any(_repository(name) == parsed.repository_name for name in found.names):
+                return found
+            return None
+        match = _ID_PREFIX.match(reference)
+        if not match or self._by_name(reference) is not None:
             return None
         low = "sha256:" + match[1]
-        rows = self._database.query(
-            f"SELECT {_COLUMNS} FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 3", (low, low + "g")
-        )
-        if len(rows) > 1:
+        indexes, images = self._indexes.starting(low), self._starting(low)
+        everything = [*(each.digest for each in indexes), *(str(row[0]) for row in images)]
+        if len(everything) > 1:
             raise UsageError(
                 f'"{reference}" fits several images',
                 code="ambiguous-id",
-                notes=[str(row[0]) for row in rows],
+                notes=everything,
                 hint="give more digits",
             )
-        return _images(self._database, rows)[0] if rows else None
+        return indexes[0] if indexes else None
+
+    def member(self, index: StoredIndex, platform: Platform | None = None) -> StoredImage | None:
+        """The index' image for the platform; None: this host's, or the first. Its manifest is the one that the index lists."""
+        member = index.member(platform)
+        found = self._one("id = ?", member.image) if member else None
+        return replace(found, manifest=member.manifest) if member and found else None
+
+    def _starting(self, low: str) -> Sequence[tuple[Any, ...]]:
+        return self._database.query(
+            f"SELECT {_COLUMNS} FROM images WHERE id >= ? AND id < ? ORDER BY id LIMIT 3", (low, low + "g")
+        )
 
     def list(self) -> list[StoredImage]:
         """All, newest first."""
@@ -113,20 +156,21 @@ class Images:
         )
 
     def names(self) -> Sequence[str]:
-        """Every name, sorted: for near ones when one is not found."""
-        return [str(row[0]) for row in self._database.query("SELECT name FROM names ORDER BY name")]
+        """Every name, those of indexes too, sorted: for near ones when one is not found."""
+        rows = self._database.query("SELECT name FROM names UNION SELECT name FROM index_names ORDER BY name")
+        return [str(row[0]) for row in rows]
 
     def tag(self, image: Digest, name: str) -> None:
         """Moves the name to the image. Raises StoreError when there is no such image, FormatError for a bad name."""
-        full = _full_name(name)
+        full = full_name(name)
         with self._database.transaction() as connection:
             if connection.execute("SELECT 1 FROM images WHERE id = ?", (image,)).fetchone() is None:
                 raise StoreError(f'image "{image}" is not in the store', code="image-missing")
-            connection.execute("INSERT OR REPLACE INTO names (name, image) VALUES (?, ?)", (full, image))
+            _move(connection, full, image)
 
     def untag(self, name: str) -> bool:
         """Removes the name; False when it was not there. The image stays until it is removed or pruned."""
-        return self._database.change("DELETE FROM names WHERE name = ?", (_full_name(name),)) > 0
+        return self._database.change("DELETE FROM names WHERE name = ?", (full_name(name),)) > 0
 
     def remove(self, image: Digest) -> None:
         """Removes the image and all its names; its layers go with the next prune unless something else needs them."""
@@ -150,6 +194,12 @@ class Images:
         return images[0] if images else None
 
 
+def _move(connection: sqlite3.Connection, name: str, image: Digest) -> None:
+    """The name to the image, from whichever image or index had it."""
+    connection.execute("DELETE FROM index_names WHERE name = ?", (name,))
+    connection.execute("INSERT OR REPLACE INTO names (name, image) VALUES (?, ?)", (name, image))
+
+
 def _images(database: Database, rows: Sequence[tuple[Any, ...]]) -> list[StoredImage]:
     names: dict[str, list[str]] = {}
     if rows:
@@ -170,7 +220,8 @@ def _images(database: Database, rows: Sequence[tuple[Any, ...]]) -> list[StoredI
     ]
 
 
-def _full_name(name: str) -> str:
+def full_name(name: str) -> str:
+    """The name as the store keeps it: with registry and tag. Raises FormatError: none, or one with a digest."""
     parsed = parse_reference(name)
     if parsed.digest is not None:
         raise FormatError(f'"{name}" has a digest: an image is named by a tag', code="bad-reference")

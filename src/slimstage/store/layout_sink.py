@@ -12,7 +12,7 @@ from io import BytesIO
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import DigestMismatch, FormatError, UsageError
-from slimstage.oci.descriptor import Descriptor
+from slimstage.oci.descriptor import INDEX_TYPES, Descriptor
 from slimstage.oci.manifest import build_index
 from slimstage.store.blobs import BLOCK_BYTES
 from slimstage.store.content import Content, Piece, content_of
@@ -26,7 +26,7 @@ from slimstage.store.files import (
 )
 from slimstage.store.layout import NAME, TAG, Layout
 from slimstage.store.leftovers import beside
-from slimstage.store.source import Export, checked
+from slimstage.store.source import AnyExport, checked
 from slimstage.store.space import saying_space
 from slimstage.tree.copying import copy_data, write_all
 
@@ -36,7 +36,8 @@ VERSION_FILE = b'{"imageLayoutVersion":"1.0.0"}'
 class LayoutSink:
     """Writes images into a layout directory: a new one appears whole; one that is there gets the images added.
 
-    In an existing layout, images of the same names and platforms are replaced in the index, all else stays, blobs too.
+    In an existing layout, images of the same names and platforms are replaced in the index, and an index takes the place of
+    all that had its name; all else stays, blobs too.
     A kill at any moment leaves the old state or the new one; nothing is synced to disk (see save.py).
     """
 
@@ -44,7 +45,7 @@ class LayoutSink:
         """beside: names the directory in which files are written (see `Session.beside`, which also sees to it after a kill)."""
         self._path, self._beside = path, beside
 
-    def write(self, images: list[Export]) -> Digest:
+    def write(self, images: Sequence[AnyExport]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
         return self.put(content_of(images))
 
@@ -180,7 +181,15 @@ def _copy(piece: Piece, place: str, staging: str) -> None:
 def _merged(old: Iterable[Descriptor], new: Sequence[Descriptor]) -> list[Descriptor]:
     """The old entries that no new one replaces, then the new ones."""
     taken = {_slot(entry) for entry in new}
-    return [entry for entry in old if _slot(entry) not in taken] + list(new)
+    names = {slot[0] for slot in taken}
+    indexes = {_slot(entry)[0] for entry in new if entry.media_type in INDEX_TYPES}
+
+    def is_replaced(entry: Descriptor) -> bool:
+        name = _slot(entry)[0]
+        # An index is all platforms at once: it and images of the same name cannot both be meant.
+        return _slot(entry) in taken or name in indexes or (entry.media_type in INDEX_TYPES and name in names)
+
+    return [entry for entry in old if not is_replaced(entry)] + list(new)
 
 
 def _slot(entry: Descriptor) -> tuple[object, ...]:

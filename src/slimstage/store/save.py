@@ -13,16 +13,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import BinaryIO
 
 from slimstage.digest import Digest
-from slimstage.errors import UsageError
+from slimstage.errors import FormatError, UsageError
+from slimstage.oci.descriptor import host_platform
 from slimstage.oci.document import go_json
 from slimstage.oci.manifest import Manifest, build_index
 from slimstage.oci.reference import parse_reference
+from slimstage.oci.select import select
 from slimstage.store.blobs import BLOCK_BYTES
 from slimstage.store.content import Content, content_of
 from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.layout_sink import VERSION_FILE
 from slimstage.store.leftovers import beside
-from slimstage.store.source import Export, checked
+from slimstage.store.source import AnyExport, IndexExport, checked
 from slimstage.store.space import saying_space
 from slimstage.tree.header import BLOCK
 
@@ -37,7 +39,7 @@ class ArchiveSink:
         """beside: names the temporary file (see `Session.beside`, which also sees to it after a kill)."""
         self._path, self._is_docker, self._beside = path, is_docker, beside
 
-    def write(self, images: list[Export]) -> Digest:
+    def write(self, images: Sequence[AnyExport]) -> Digest:
         """Raises UsageError (a directory or a device is there), StoreError, DigestMismatch when a blob lies."""
         return self._replace(lambda stream: write_archive(stream, images, is_docker=self._is_docker))
 
@@ -64,13 +66,25 @@ class ArchiveSink:
         return digest
 
 
-def write_archive(stream: BinaryIO, images: list[Export], *, is_docker: bool) -> Digest:
+def write_archive(stream: BinaryIO, images: Sequence[AnyExport], *, is_docker: bool) -> Digest:
     """Writes the archive to a stream, for stdout; returns the digest of its index. The caller closes the stream.
 
-    What belongs to the images is left out of the docker form: a daemon would take it for images that it cannot run.
+    What belongs to the images is left out of the docker form: a daemon would take it for images that it cannot run. Its
+    `manifest.json` knows no index: it names the image for this host.
     """
-    listed = docker_list((image.source.manifest(), image.names) for image in images) if is_docker else None
+    listed = docker_list((_for_this_host(image), image.names) for image in images) if is_docker else None
     return write_content(stream, content_of(images, has_referrers=not is_docker), listed)
+
+
+def _for_this_host(image: AnyExport) -> Manifest:
+    manifests = [source.manifest() for source in image.sources()]
+    if isinstance(image, IndexExport):
+        try:
+            wanted = select(image.index, host_platform()).digest
+        except FormatError:
+            return manifests[0]
+        return next((each for each in manifests if each.digest == wanted), manifests[0])
+    return manifests[0]
 
 
 def write_content(stream: BinaryIO, content: Content, listed: bytes | None = None) -> Digest:

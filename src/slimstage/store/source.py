@@ -6,14 +6,14 @@ derived from these. What a source hands out has been or is being verified: a str
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import BinaryIO, Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from slimstage.digest import Digest, VerifyingReader
 from slimstage.errors import DigestMismatch, FormatError
 from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
 from slimstage.oci.descriptor import Descriptor, Platform
-from slimstage.oci.manifest import Manifest, parse_manifest
+from slimstage.oci.manifest import Index, Manifest, parse_manifest
 from slimstage.store.blobs import Blobs
 from slimstage.values import dataclass, field
 
@@ -40,7 +40,7 @@ class ImageSource(Protocol):
 class ImageSink(Protocol):
     """A place that takes whole images."""
 
-    def write(self, images: list[Export]) -> Digest:
+    def write(self, images: Sequence[AnyExport]) -> Digest:
         """Writes all of them, atomically: all is there, or what was there before. Returns the index' digest."""
         ...
 
@@ -57,6 +57,38 @@ class Export:
     annotations: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
     referrers: tuple[ImageSource, ...] = ()
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What points at it in index.json, but for its names."""
+        return self.source.manifest().descriptor(self.platform, self.annotations)
+
+    def sources(self) -> tuple[ImageSource, ...]:
+        """The one image."""
+        return (self.source,)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexExport:
+    """An index on its way out, with the images of its platforms. the others: as of `Export`."""
+
+    index: Index
+    members: tuple[ImageSource, ...]
+    names: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    referrers: tuple[ImageSource, ...] = ()
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """What points at it in index.json, but for its names."""
+        return self.index.descriptor(self.annotations)
+
+    def sources(self) -> tuple[ImageSource, ...]:
+        """Its images, in the order of the index."""
+        return self.members
+
+
+AnyExport: TypeAlias = Export | IndexExport
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from slimstage.store.database import Database
 from slimstage.store.digests import FileDigests
 from slimstage.store.files import guarded, make_private, read_small, replace_file
 from slimstage.store.images import Images
+from slimstage.store.indexes import Indexes
 from slimstage.store.packed import Packed
 from slimstage.store.places import Places
 from slimstage.store.records import Records
@@ -51,6 +52,7 @@ class Store:
     places: Places
     images: Images
     referrers: Referrers
+    indexes: Indexes
     digests: FileDigests
     packed: Packed
     caches: Caches
@@ -66,8 +68,9 @@ class Store:
         self.snapshots = Snapshots(os.path.join(base, "layers"), self.session, self.database)
         self.records = Records(self.database)
         self.places = Places(self.database)
-        self.images = Images(self.database)
         self.referrers = Referrers(self.database, self.blobs)
+        self.indexes = Indexes(self.database)
+        self.images = Images(self.database, self.indexes)
         self.digests = FileDigests(self.database)
         self.packed = Packed(self.database, self.blobs)
         self.caches = Caches(os.path.join(base, "caches"), self.session)

@@ -9,7 +9,7 @@ from slimstage.cli.program import Session
 from slimstage.cli.show import print_json, print_table
 from slimstage.cli.units import size_text
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
-from slimstage.container.images import get_image
+from slimstage.container.images import get_image, wanted_platform
 
 _EXAMPLES = """\
 slimstage history iris               newest layer first
@@ -21,12 +21,13 @@ _WIDEST = 60
 @verb("history", examples=_EXAMPLES)
 @click.argument("image", shell_complete=complete_images)
 @option("--no-trunc", is_flag=True, help="Show commands whole.")
+@option("--platform", metavar="OS/ARCH", help="Which image of an index [default: this host's].")
 @json_option
 @pass_session
-def command(session: Session, image: str, no_trunc: bool, as_json: bool) -> None:
+def command(session: Session, image: str, no_trunc: bool, platform: str | None, as_json: bool) -> None:
     """Show an image's layers, newest first: when each was made, by what, and how large it is."""
     store = session.store()
-    rows = history_rows(store, get_image(store, image))
+    rows = history_rows(store, get_image(store, image, wanted_platform(platform)))
     if as_json:
         print_json(rows)
         return

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
-from slimstage.cli.image_source import ready_source
+from slimstage.cli.image_documents import identity_of
+from slimstage.cli.image_source import ready_index, ready_source
 from slimstage.cli.program import Session
 from slimstage.cli.show import print_json
 from slimstage.cli.terminal import is_terminal
 from slimstage.cli.values import one_of
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
-from slimstage.container.images import get_image
+from slimstage.container.images import get_image, wanted_platform
 from slimstage.digest import Digest
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.reference import parse_reference
 from slimstage.store.images import StoredImage
-from slimstage.store.source import Export
+from slimstage.store.indexes import StoredIndex
+from slimstage.store.source import AnyExport, Export, IndexExport
+from slimstage.store.store import Store
 
 FORMATS = ("docker", "oci", "oci-dir")
 
@@ -26,6 +29,7 @@ _EXAMPLES = """\
 slimstage save -o iris.tar iris                      for docker load and podman load
 slimstage save --format oci -o iris.oci.tar iris     an OCI archive
 slimstage save --format oci-dir -o layout iris base  an OCI layout directory with two images
+slimstage save --platform linux/arm64 -o pi.tar iris  one image of an index of several
 slimstage save iris | ssh host docker load\
 """
 
@@ -34,16 +38,23 @@ slimstage save iris | ssh host docker load\
 @click.argument("names", nargs=-1, required=True, metavar="IMAGE...", shell_complete=complete_images)
 @option("-o", "--output", metavar="PATH", help="Where to write; - is stdout [default: stdout].")
 @option("--format", "wanted_format", metavar="FORMAT", help="docker, oci or oci-dir [default: docker].")
+@option("--platform", metavar="OS/ARCH", help="Only this image of an index [default: the whole index].")
 @json_option
 @pass_session
 def command(
-    session: Session, names: tuple[str, ...], output: str | None, wanted_format: str | None, as_json: bool
+    session: Session,
+    names: tuple[str, ...],
+    output: str | None,
+    wanted_format: str | None,
+    platform: str | None,
+    as_json: bool,
 ) -> None:
     """Write images to an archive that docker, podman and skopeo read, or to an OCI layout directory.
 
     Manifests, configs and layers are written as they are in the store: digests stay. Signatures and other artifacts
     that belong to an image go with it, except in docker's format, which has no place for them.
     """
+    wanted = wanted_platform(platform)
     chosen = one_of(wanted_format or "docker", FORMATS, "--format")
     to_stdout = output in (None, "-")
     if chosen == "oci-dir" and to_stdout:
@@ -53,19 +64,12 @@ def command(
     if to_stdout and is_terminal(sys.stdout):
         raise UsageError("an archive is not written to a terminal", hint="add -o FILE, or a pipe")
     store = session.store()
-    found: dict[str, tuple[StoredImage, list[str]]] = {}
+    found: dict[str, tuple[StoredImage | StoredIndex, list[str]]] = {}
     for name in names:
-        image = get_image(store, name)
-        found.setdefault(image.id, (image, []))[1].extend(_names_of(image, name))
-    exports = [
-        Export(
-            ready_source(store, image),
-            tuple(dict.fromkeys(wanted)),
-            platform=image.platform,
-            referrers=store.referrers.sources(image.manifest),
-        )
-        for image, wanted in found.values()
-    ]
+        index = store.images.index(name)
+        image = index if index is not None and wanted is None else get_image(store, name, wanted)
+        found.setdefault(identity_of(image), (image, []))[1].extend(_names_of(index or image, name))
+    exports = [_export(store, image, tuple(dict.fromkeys(given))) for image, given in found.values()]
     digest = _write(exports, None if to_stdout else output, chosen, store.session.beside)
     if as_json:
         print_json(
@@ -73,12 +77,23 @@ def command(
                 "output": output,
                 "format": chosen,
                 "index_digest": digest,
-                "images": [{"id": i, "names": list(dict.fromkeys(wanted))} for i, (_, wanted) in found.items()],
+                "images": [{"id": i, "names": list(dict.fromkeys(given))} for i, (_, given) in found.items()],
             }
         )
 
 
-def _names_of(image: StoredImage, given: str) -> list[str]:
+def _export(store: Store, image: StoredImage | StoredIndex, names: tuple[str, ...]) -> AnyExport:
+    """With the artifacts that belong to it, of an index those of its images too."""
+    if isinstance(image, StoredIndex):
+        index, members = ready_index(store, image)
+        subjects = [image.digest, *(member.manifest for member in image.members)]
+        artifacts = tuple(each for subject in subjects for each in store.referrers.sources(subject))
+        return IndexExport(index, members, names, referrers=artifacts)
+    artifacts = store.referrers.sources(image.manifest)
+    return Export(ready_source(store, image), names, platform=image.platform, referrers=artifacts)
+
+
+def _names_of(image: StoredImage | StoredIndex, given: str) -> list[str]:
     """The name it was asked for by; none for an ID."""
     try:
         full = str(parse_reference(given).with_default_tag())
@@ -87,7 +102,7 @@ def _names_of(image: StoredImage, given: str) -> list[str]:
     return [full] if full in image.names else []
 
 
-def _write(exports: list[Export], path: str | None, chosen: str, beside: Callable[[str], str]) -> Digest:
+def _write(exports: Sequence[AnyExport], path: str | None, chosen: str, beside: Callable[[str], str]) -> Digest:
     from slimstage.store.layout_sink import LayoutSink
     from slimstage.store.save import ArchiveSink, write_archive
 

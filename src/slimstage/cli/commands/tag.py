@@ -23,7 +23,7 @@ slimstage tag 3f2a9c registry.lan:5000/iris    by the beginning of its ID\
 @json_option
 @pass_session
 def command(session: Session, image: str, name: str, as_json: bool) -> None:
-    """Give IMAGE another NAME. A name that another image had moves to this one."""
+    """Give IMAGE another NAME. A name that another image had moves to this one; an index stays whole."""
     try:
         reference = parse_reference(name).with_default_tag()
     except FormatError as error:
@@ -31,7 +31,12 @@ def command(session: Session, image: str, name: str, as_json: bool) -> None:
     if reference.digest:
         raise UsageError(f'"{name}" has a digest', hint="a name takes a tag, the digest is the image's own")
     store = session.store()
-    found = get_image(store, image)
-    store.images.tag(found.id, str(reference))
+    index = store.images.index(image)
+    if index is not None:
+        store.indexes.tag(index.digest, str(reference))
+        image_id = index.digest
+    else:
+        image_id = get_image(store, image).id
+        store.images.tag(image_id, str(reference))
     if as_json:
-        print_json({"image_id": found.id, "name": reference.familiar()})
+        print_json({"image_id": image_id, "name": reference.familiar()})
