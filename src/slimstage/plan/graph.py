@@ -234,6 +234,10 @@ class StagePlan:
     line: int = 0
     needs: tuple[int, ...] = ()
     """Indexes of the stages that this one reads from (FROM, COPY --from, mounts)."""
+    platform: str = ""
+    """That its RUN steps run on."""
+    crosses_to: str = ""
+    """Where it uses TARGET arguments of another platform: that one, without the operating system if that is the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +264,8 @@ class Graph:
     warnings: tuple[str, ...] = field(default=())
     source_date_epoch_s: int | None = None
     """Of `SOURCE_DATE_EPOCH` as build argument or global ARG, when it is a number."""
+    targets: tuple[tuple[str, int], ...] = ()
+    """Of the joined graph of several platforms: each platform and the index of its target stage."""
     epoch_source: Url | Git | FromContext | None = None
     """What gives the epoch where it is not a number: a download, a commit, a context."""
 

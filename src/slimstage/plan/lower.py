@@ -38,7 +38,7 @@ from slimstage.plan.graph import (
 )
 from slimstage.plan.needs import NeededStage, needed_stages
 from slimstage.plan.request import BaseProvider, PlanRequest, ResolvedImage
-from slimstage.plan.scope import Expander, Scope, global_args
+from slimstage.plan.scope import TARGET_ARGS, Expander, Scope, global_args
 from slimstage.plan.stage_lowering import StageReader, StageState, Surroundings
 from slimstage.plan.stages import StageTable
 from slimstage.values import dataclass, replace
@@ -173,8 +173,18 @@ class _Lowering:
             history=tuple(state.history),
             line=from_.span.line,
             needs=needed.needs,
+            platform=str(platform),
+            crosses_to=self._crosses_to(state.scope, platform),
         )
         return _Made(state, plan, platform)
+
+    def _crosses_to(self, scope: Scope, platform: Platform) -> str:
+        target = self._request.target_platform
+        if not any(name in scope.args for name in TARGET_ARGS):
+            return ""
+        if target.os != platform.os:
+            return str(target)
+        return "" if target.architecture == platform.architecture else str(target).partition("/")[2]
 
     def _read(self, state: StageState, needed: NeededStage) -> None:
         sources = {edge.name: edge.source for edge in needed.edges if edge.kind != "from"}

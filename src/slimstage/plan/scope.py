@@ -25,6 +25,9 @@ PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"
 LARGEST_PLAN = 64 * 1024 * 1024
 """Characters that all expansions of one Dockerfile may give together."""
 
+TARGET_ARGS = ("TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT")
+"""Arguments by which a stage learns what it builds for."""
+
 _ENTRY = 64
 """Characters that one entry of an environment or history counts for."""
 
