@@ -50,7 +50,7 @@ def find_image(store: Store, reference: str, platform: Platform | None = None) -
 
 
 def _by_digest(store: Store, reference: str, platform: Platform | None) -> StoredImage | None:
-    """What was pulled as NAME@DIGEST: the digest may be an index's, of which the image for the platform is meant, this host's by default."""
+    """What was pulled as NAME@DIGEST: of an index that digest names, the image for the platform (None: this host)."""
     if "@" not in reference:
         return None
     try:
