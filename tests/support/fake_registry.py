@@ -1,7 +1,7 @@
 """A registry in this process for what a well-behaved one does not show: tokens, redirects, 429, cut connections, lies.
 
 Requests are answered by `FakeRegistry.answer`, from `blobs`, `manifests` and `tags`; a test changes single answers with
-`on(METHOD, PATH)`, and looks at `requests` afterwards.
+`on(METHOD, PATH)`, and looks at `requests` afterwards. What is pushed is in `uploads`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from slimstage.digest import digest_bytes
+from support.fake_uploads import Uploads
 from support.images import MemoryImage
 
 
@@ -54,6 +55,7 @@ class FakeRegistry:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, tuple[str, bytes]] = {}
         """Tag or digest → (media type, bytes)."""
+        self.uploads = Uploads()
         self._replies: list[tuple[str, re.Pattern[str], Reply, list[int]]] = []
         self._lock = threading.Lock()
 
@@ -97,6 +99,9 @@ class FakeRegistry:
         return self._ordinary(request)
 
     def _ordinary(self, request: Request) -> Answer:
+        pushed = self.uploads.answer(request, self.blobs, self.manifests)
+        if pushed is not None:
+            return pushed
         path = request.path.partition("?")[0]
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|tags)/([^/]+)", path)
         if not match:
@@ -110,9 +115,9 @@ class FakeRegistry:
                 return Answer(404, error_body("MANIFEST_UNKNOWN", "manifest unknown"))
             media_type, data = self.manifests[name]
             return Answer(body=data, headers={"Content-Type": media_type, "Docker-Content-Digest": digest_bytes(data)})
-        if name not in self.blobs:
+        data = self.uploads.blobs.get((match[1], name), self.blobs.get(name, b""))
+        if not data and (match[1], name) not in self.uploads.blobs and name not in self.blobs:
             return Answer(404, error_body("BLOB_UNKNOWN", "blob unknown"))
-        data = self.blobs[name]
         wanted = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
         if wanted:
             at = int(wanted[1])
@@ -158,9 +163,19 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             pass
 
         def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            length = int(self.headers.get("Content-Length") or 0)
+            cut = registry.uploads.cut_of(self.command, self.path)
+            if cut is not None and cut.after is not None:
+                part = self.rfile.read(min(cut.after, length))
+                registry.uploads.broken(self.command, self.path, part if cut.keeps else b"")
+                self._break()
+                return
+            body = self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = registry.answer(Request(self.command, self.path, headers, body))
+            if cut is not None:
+                self._break()
+                return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -174,10 +189,13 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             if answer.cut_after is not None:
                 self.wfile.write(data[: answer.cut_after])
                 self.wfile.flush()
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                self._break()
                 return
             self.wfile.write(data)
+
+        def _break(self) -> None:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

@@ -1,7 +1,7 @@
 """Requests below `/v2/NAME/`, with what login they need, at any of the servers that answer for a registry.
 
-`RegistryClient.open` is one request at one endpoint. `get` is a small document: it tries again, and asks the next
-endpoint when a mirror has none. Used by pull, and by whatever else reads from registries.
+`RegistryClient.open` and `send` are one request at one endpoint. `get` is a small document: it tries again, and asks the
+next endpoint when a mirror has none. Used by pull and push, and by whatever else talks to registries.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from slimstage.oci.reference import Reference, parse_reference
 from slimstage.registry.auth import Authorizer
 from slimstage.registry.credentials import CredentialSource
 from slimstage.registry.faults import LIMIT_BYTES, HttpError, Secrets, http_error
-from slimstage.registry.hosts import Endpoint, read_hosts
+from slimstage.registry.hosts import Endpoint, origin_of, read_hosts
 from slimstage.registry.retry import Pauses
-from slimstage.registry.transport import Response, Transport
+from slimstage.registry.transport import Body, Response, Transport
 from slimstage.values import dataclass
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ _MIRROR_ATTEMPTS = 2
 """Of a mirror, behind which another server waits."""
 _DOWN_S = 60.0
 """So long a server that could not be reached is asked last."""
+_MOST_LOGINS = 2
+"""Answers to one request's 401: a token that another thread got may end at once, a third is a server's fault."""
 _NO_CONNECTION = frozenset({"unreachable", "unknown-host", "tls"})
 
 
@@ -41,7 +43,7 @@ class Answer:
 
 
 class RegistryClient:
-    """Reads from registries. Safe for several threads."""
+    """Talks to registries. Safe for several threads."""
 
     def __init__(
         self,
@@ -84,26 +86,67 @@ class RegistryClient:
 
         Raises RegistryError: HttpError for another status, with the registry's own words; else what the network gave.
         """
+        scope = f"repository:{endpoint.prefix}{repository}:pull"
         url = endpoint.url(repository, path)
+        return self._asked(endpoint, repository, scope, method, url, doing, headers, expects)
+
+    def send(
+        self,
+        endpoint: Endpoint,
+        repository: str,
+        method: str,
+        url: str,
+        doing: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | Body | None = None,
+        expects: Collection[int] = (200,),
+        reads: Collection[str] = (),
+    ) -> Response:
+        """The answer to one request that changes the repository, or belongs to such a change; as `open`.
+
+        url: a whole address, which may be on another origin (an upload's Location): no login goes there.
+        reads: other repositories that the request takes something from.
+        """
+        scopes = [f"repository:{endpoint.prefix}{repository}:pull,push"]
+        scopes += [f"repository:{endpoint.prefix}{name}:pull" for name in reads]
+        return self._asked(endpoint, repository, " ".join(scopes), method, url, doing, headers, expects, body)
+
+    def _asked(
+        self,
+        endpoint: Endpoint,
+        repository: str,
+        scope: str,
+        method: str,
+        url: str,
+        doing: str,
+        headers: Mapping[str, str] | None,
+        expects: Collection[int],
+        body: bytes | Body | None = None,
+    ) -> Response:
+        """One request, and again with a login when it asks for one. scope: one or several, with blanks between."""
         name = endpoint.prefix + repository
-        scope = f"repository:{name}:pull"
-        authorization = self._authorizer.header(endpoint, name, scope)
-        response = self._send(method, url, headers, authorization)
-        if response.status == 401 and response.origin == endpoint.origin:
-            # A 401 from where a redirect led is not answered: the login is for this endpoint alone.
+        is_own = origin_of(url) == endpoint.origin
+        authorization = self._authorizer.header(endpoint, name, scope) if is_own else None
+        response = self._send(method, url, headers, authorization, body)
+        for _ in range(_MOST_LOGINS):
+            if response.status != 401 or not is_own or response.origin != endpoint.origin:
+                break  # a 401 from where a redirect led is not answered: the login is for this endpoint alone
             try:
                 answer = self._authorizer.answer(endpoint, name, scope, response, authorization)
             except BaseException:
                 response.close()
                 raise
-            if answer is not None:
-                response.drop()
-                response = self._send(method, url, headers, answer)
+            if answer is None:
+                break
+            response.drop()
+            authorization = answer
+            response = self._send(method, url, headers, authorization, body)
         if response.status in expects:
             return response
-        body = response.head_of_body(LIMIT_BYTES)
+        said = response.head_of_body(LIMIT_BYTES)
         notes = self._authorizer.remarks(endpoint, name) if response.status in (401, 403) else ()
-        raise http_error(doing, response.status, body, response.header("Retry-After"), self._secrets, notes)
+        raise http_error(doing, response.status, said, response.header("Retry-After"), self._secrets, notes)
 
     def get(self, reference: Reference, path: str, doing: str, limit_bytes: int, accept: str | None = None) -> Answer:
         """A small document. Raises RegistryError: of the last endpoint, with notes on those before it."""
@@ -146,6 +189,10 @@ class RegistryClient:
         with self._lock:
             return sorted(known, key=lambda endpoint: self._down.get(endpoint, 0.0) > now)
 
+    def home(self, reference: Reference) -> Endpoint:
+        """The registry itself, where things are pushed to: never a mirror."""
+        return self._hosts.endpoints(reference.registry)[-1]
+
     def failed(self, endpoint: Endpoint, error: RegistryError) -> None:
         """Remembers an endpoint with which no connection could be made."""
         if error.code in _NO_CONNECTION:
@@ -165,11 +212,18 @@ class RegistryClient:
             yield response.body(limit_bytes)
             following = next_path(endpoint, repository, following, link)
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str] | None, authorization: str | None) -> Response:
+    def _send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        authorization: str | None,
+        body: bytes | Body | None,
+    ) -> Response:
         sent = dict(headers or {})
         if authorization is not None:
             sent["Authorization"] = authorization
-        return self._transport.request(method, url, sent)
+        return self._transport.request(method, url, sent, body=body, resends=True)
 
 
 def checked(reference: Reference) -> Reference:

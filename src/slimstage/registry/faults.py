@@ -9,9 +9,10 @@ import email.utils
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from slimstage.errors import RegistryError
+from slimstage.regex import pattern
 
 LIMIT_BYTES = 64 << 10
 """Of an error body that is read."""
@@ -19,10 +20,12 @@ LIMIT_BYTES = 64 << 10
 _SHORTEST_SECRET = 4
 _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LONGEST_TEXT = 300
+_DIGEST = pattern(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 
 
 class HttpError(RegistryError):
-    """An answer with a status that says no. `codes` are the registry's own, `retry_after_s` when it named a time."""
+    """An answer with a status that says no. `codes` and `said` are the registry's own, without secrets; `digests` those
+    that it named; `retry_after_s` when it named a time."""
 
     def __init__(
         self,
@@ -34,11 +37,14 @@ class HttpError(RegistryError):
         retry_after_s: float | None = None,
         notes: Sequence[str] = (),
         hint: str | None = None,
+        said: str = "",
+        digests: Iterable[str] = (),
     ) -> None:
         super().__init__(
             message, status=status, code=code, is_temporary=status in _TEMPORARY, notes=tuple(notes), hint=hint
         )
         self.codes, self.retry_after_s = tuple(codes), retry_after_s
+        self.said, self.digests = said, tuple(digests)
 
 
 class Secrets:
@@ -67,7 +73,8 @@ def http_error(
     """The error for an answer. doing: "get manifest latest of NAME from HOST". body: at most `LIMIT_BYTES` of it."""
     codes, said = read_errors(body)
     code, hint = _CODES.get(status, ("registry", None))
-    text = f": {secrets.redact(said)}" if said else ""
+    said = secrets.redact(said)
+    text = f": {said}" if said else ""
     return HttpError(
         f"{doing}: the registry answered {status}{text}",
         status=status,
@@ -76,6 +83,8 @@ def http_error(
         retry_after_s=retry_after_s(retry_after),
         notes=notes,
         hint=hint,
+        said=said,
+        digests=dict.fromkeys(_DIGEST.findall(body.decode("latin-1"))),
     )
 
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from slimstage.errors import RegistryError, UsageError
 from slimstage.registry.hosts import Hosts, HostSettings, Origin, origin_of, shown_url
+from slimstage.values import dataclass
 from slimstage.version import __version__
 
 if TYPE_CHECKING:
@@ -25,19 +26,32 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 1 << 20
 _MOST_REDIRECTS = 6
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEEP_METHOD = frozenset({307, 308})
 _CONNECT_S, _READ_S = 15.0, 60.0
+_STORING_S = 300.0
+"""A registry may digest and move what it got before it answers."""
 _CONNECTIONS = 8
 """Kept open for each host."""
 _DRAIN_BYTES = 64 << 10
-_TRAVELS = frozenset({"accept", "accept-encoding", "range", "user-agent"})
+_TRAVELS = frozenset({
+    "accept", "accept-encoding", "content-length", "content-range", "content-type", "range", "user-agent",
+})  # fmt: skip
 """Headers that go along to another origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes that are read while they are sent: exactly `size_bytes` of them, from the beginning at each call of `blocks`."""
+
+    size_bytes: int
+    blocks: Callable[[], Iterator[bytes]]
 
 
 class Response:
     """An answer whose body has not been read. Close it, or read it to its end."""
 
-    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str, origin: Origin) -> None:
-        self._raw = raw
+    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str, origin: Origin, *, has_body: bool = True) -> None:
+        self._raw, self._has_body = raw, has_body
         self.status, self.url, self.origin = raw.status, url, origin
 
     def header(self, name: str) -> str | None:
@@ -90,7 +104,7 @@ class Response:
     def drop(self) -> None:
         """Ends it; the connection is kept for others when little of the body is left."""
         length = self._raw.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) <= _DRAIN_BYTES:
+        if not self._has_body or (length.isdigit() and int(length) <= _DRAIN_BYTES):
             self._raw.drain_conn()
             self._raw.release_conn()
         else:
@@ -113,25 +127,38 @@ class Transport:
         return self._hosts.permits_plain(origin)
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str] | None = None, *, body: bytes | None = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: bytes | Body | None = None,
+        resends: bool = False,
     ) -> Response:
         """The answer, whatever its status; for GET and HEAD the one at the end of all redirects.
 
+        resends: other methods follow the redirects that keep the method (307, 308), with their body: never for one that
+        holds a secret.
+
         Raises RegistryError: `unreachable`, `unknown-host`, `tls`, `connection-lost`, `plain-http-refused`,
-        `redirect-refused`, `too-many-redirects`; `is_temporary` when asking again may help.
+        `redirect-refused`, `too-many-redirects`; `is_temporary` when asking again may help. What the body's blocks
+        raise comes through, unless it is an OSError.
         """
         sent = {"User-Agent": f"slimstage/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
+        if isinstance(body, Body):
+            sent["Content-Length"] = str(body.size_bytes)
         origin = origin_of(url)
+        followed = _REDIRECTS if method in ("GET", "HEAD") else _KEEP_METHOD if resends else frozenset[int]()
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._send(method, url, origin, sent, body)
-            if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
+            if response.status not in followed:
                 return response
             location = response.header("Location")
             response.drop()
             if not location:
                 raise RegistryError(f"{shown_url(url)}: a redirect that leads nowhere", code="redirect-refused")
-            target = _joined(url, location)
-            to = self._allowed(url, target, origin)
+            target = joined(url, location)
+            to = allowed(url, target)
             if to != origin:
                 sent = {name: value for name, value in sent.items() if name.lower() in _TRAVELS}
             url, origin = target, to
@@ -144,20 +171,9 @@ class Transport:
         for pool in pools:
             pool.clear()
 
-    def _allowed(self, url: str, target: str, origin: Origin) -> Origin:
-        try:
-            to = origin_of(target)
-        except RegistryError as cause:
-            raise RegistryError(
-                f"{shown_url(url)}: a redirect that is not followed: {cause.message}", code="redirect-refused"
-            ) from cause
-        if to.scheme == "http" and origin.scheme == "https":
-            raise RegistryError(
-                f"{shown_url(url)}: a redirect from https to http is not followed ({to})", code="redirect-refused"
-            )
-        return to
-
-    def _send(self, method: str, url: str, origin: Origin, headers: Mapping[str, str], body: bytes | None) -> Response:
+    def _send(
+        self, method: str, url: str, origin: Origin, headers: Mapping[str, str], body: bytes | Body | None
+    ) -> Response:
         import urllib3
 
         if origin.scheme == "http" and not self.permits_plain(origin):
@@ -172,7 +188,8 @@ class Transport:
                 method,
                 url,
                 headers=dict(headers),
-                body=body,
+                body=body.blocks() if isinstance(body, Body) else body,
+                timeout=_timeout(_READ_S if method in ("GET", "HEAD") else _STORING_S),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -180,7 +197,7 @@ class Transport:
             )
         except (urllib3.exceptions.HTTPError, OSError) as cause:
             raise _failure(url, origin, cause) from cause
-        return Response(raw, url, origin)
+        return Response(raw, url, origin, has_body=method != "HEAD")
 
     def _pool(self, origin: Origin) -> urllib3.PoolManager:
         import urllib3
@@ -191,7 +208,7 @@ class Transport:
             pool = self._pools.get((proxy, settings))
             if pool is None:
                 context = _context(settings) if origin.scheme == "https" else None
-                timeout = urllib3.Timeout(connect=_CONNECT_S, read=_READ_S)
+                timeout = _timeout(_READ_S)
                 if proxy is None:
                     pool = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=timeout, ssl_context=context)
                 else:
@@ -211,6 +228,12 @@ def proxy_of(origin: Origin) -> str | None:
     if not proxy or proxy_bypass(f"{origin.host}:{origin.port}", proxies):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _timeout(read_s: float) -> urllib3.Timeout:
+    import urllib3
+
+    return urllib3.Timeout(connect=_CONNECT_S, read=read_s)
 
 
 def _proxied(proxy: str, timeout: urllib3.Timeout, context: ssl.SSLContext | None) -> urllib3.PoolManager:
@@ -249,7 +272,23 @@ def _context(settings: HostSettings) -> ssl.SSLContext:
     return context
 
 
-def _joined(url: str, location: str) -> str:
+def allowed(url: str, target: str) -> Origin:
+    """The origin of the address that the answer from `url` leads to. Raises RegistryError (`redirect-refused`): it is
+    none, or plain http behind https."""
+    try:
+        to = origin_of(target)
+    except RegistryError as cause:
+        raise RegistryError(
+            f"{shown_url(url)}: a redirect that is not followed: {cause.message}", code="redirect-refused"
+        ) from cause
+    if to.scheme == "http" and origin_of(url).scheme == "https":
+        raise RegistryError(
+            f"{shown_url(url)}: a redirect from https to http is not followed ({to})", code="redirect-refused"
+        )
+    return to
+
+
+def joined(url: str, location: str) -> str:
     """Where a Location leads, relative ones too; what may not stand in a URL is escaped, nothing twice."""
     try:
         target = urljoin(url, location.strip())
