@@ -298,7 +298,7 @@ def test_a_token_for_pull_and_push_is_asked_for_once(registry: FakeRegistry, pus
 def test_a_token_that_ends_in_mid_push_is_renewed(registry: FakeRegistry, pusher: Pusher) -> None:
     tokens = Tokens(registry, uses=6)
     assert pusher.push(name(registry), [IMAGE]).digest == IMAGE.manifest().digest
-    assert tokens.given > 2
+    assert tokens.given > 1
 
 
 def test_a_mount_asks_for_the_right_to_read_its_source(registry: FakeRegistry, pusher: Pusher) -> None:
