@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 
 from slimstage.build.memory import StoreMemory
-from slimstage.cache.explain import facts
+from slimstage.cache.explain import facts, file_name
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.glance import Glance, completed, glance
 from slimstage.context.listing import Item, Listing
@@ -24,8 +24,6 @@ _FEW = 64
 """A selection of so many entries is digested in the time that it takes to remember it."""
 _MOST_EXPLAINED = 2000
 """Files of a selection that are remembered one by one for `--explain`; of a larger one only its digest is."""
-
-_KINDS = {"file": "file", "dir": "directory", "symlink": "symlink"}
 
 
 class Chosen:
@@ -76,8 +74,10 @@ class Chosen:
             xattrs = digest_json(sorted((name, value.hex()) for name, value in entry.xattrs.items()))[7:]
             mode = 0 if entry.kind == "symlink" else entry.mode
             what = digest_json(os.fsencode(entry.target).hex()) if entry.target else content or device
-            name = f"{_KINDS.get(entry.kind, 'special file')} {root}{entry.path or '.'}"
-            yield name, facts(mode, owner, what, xattrs if entry.xattrs else "")
+            yield (
+                file_name(entry.kind, f"{root}{entry.path or '.'}"),
+                facts(mode, owner, what, xattrs if entry.xattrs else ""),
+            )
 
     def _digested(self, seen: Glance | None) -> Digest:
         """Completes the selection and digests it; remembers the digest by what was seen of it."""

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 
 from slimstage.build.add import Fetched, unpack_archive
 from slimstage.build.destination import Destination, disk_errors
-from slimstage.build.modes import ModeChange, parse_mode
 from slimstage.build.owners import Owner, parse_owner
 from slimstage.context.entry import ContextEntry
 from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, check_unchanged, layer_identity
@@ -22,6 +21,7 @@ from slimstage.context.select import Picked, Selection
 from slimstage.context.tree import DigestMemory, SourceTree
 from slimstage.errors import ContextError
 from slimstage.plan.graph import CopyStep
+from slimstage.plan.modes import ModeChange, parse_mode
 from slimstage.store.snapshots import Draft
 from slimstage.tree.copying import copy_data
 from slimstage.tree.entry import Entry

@@ -15,7 +15,9 @@ _MOST_NAMED = 3
 _SHORT = 24
 """Hex digits of a digest that tell two contents of one file apart."""
 
-_KINDS = ("file", "directory", "symlink", "special file")
+_KINDS = {"file": "file", "dir": "directory", "symlink": "symlink"}
+_SPECIAL = "special file"
+"""All other kinds."""
 _FACTS = ("mode", "owner", "", "attributes")
 """What the words of a file's value are called; its content is called by the file's own name."""
 
@@ -48,6 +50,11 @@ class Now:
     forced_by: str = ""
     above: str = ""
     has_above_run: bool = False
+
+
+def file_name(kind: str, path: str) -> str:
+    """The name of a file's pair. kind: as in `Entry`."""
+    return f"{_KINDS.get(kind, _SPECIAL)} {path}"
 
 
 def facts(mode: int, owner: str, content: str, attributes: str) -> str:
@@ -96,7 +103,7 @@ def _differences(before: dict[str, str], now: dict[str, str]) -> Iterator[str]:
 
 def _what_changed(name: str, before: str, now: str) -> str:
     """The name, or the one fact of a file that is another."""
-    kind = next((kind for kind in _KINDS if name.startswith(f"{kind} ")), None)
+    kind = next((kind for kind in (*_KINDS.values(), _SPECIAL) if name.startswith(f"{kind} ")), None)
     old, new = before.split(" "), now.split(" ")
     if kind is None or not len(old) == len(new) == len(_FACTS):
         return name

@@ -17,13 +17,7 @@ from slimstage.plan import history, paths
 from slimstage.plan.configs import check_user
 from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
 from slimstage.plan.scope import Expander
-from slimstage.regex import pattern
 from slimstage.values import dataclass, field, replace
-
-_OCTAL = pattern(r"[0-7]+\Z")
-_NUMERIC = pattern(r"[0-9]+\Z")
-_SYMBOLIC = pattern(r"[ugoa]*(?:[-+=][rwxXstugo]*)+(?:,[ugoa]*(?:[-+=][rwxXstugo]*)+)*\Z")
-_LARGEST_MODE = 0o7777
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,17 +118,13 @@ def empty_tree(id_: StepId, stage: int, span: Span) -> CopyStep:
 
 def check_mode(mode: str, span: Span) -> None:
     """Refuses what is neither octal up to 7777 nor symbolic. Raises PlanError."""
-    if _OCTAL.match(mode) and int(mode, 8) <= _LARGEST_MODE:
-        return
-    if not _NUMERIC.match(mode) and _SYMBOLIC.match(mode):
-        return
-    raise PlanError(
-        f'invalid --chmod "{mode[:80]}"',
-        code="bad-chmod",
-        span=span,
-        notes=("it is octal, 0 to 07777, or symbolic",),
-        hint="write it like 755, 0644 or u=rwX,go=rX",
-    )
+    from slimstage.plan.modes import parse_mode  # few Dockerfiles have the flag
+
+    try:
+        parse_mode(mode)
+    except PlanError as error:
+        error.at(span)
+        raise
 
 
 def _expanding(place: Place, span: Span) -> Callable[[str], str]:

@@ -52,7 +52,8 @@ def parse_mode(text: str) -> ModeChange:
     raise PlanError(
         f'invalid --chmod "{text[:80]}"',
         code="bad-chmod",
-        hint="write it like 755, 0644 or u=rwX,go=rX; octal is 0 to 07777",
+        notes=("it is octal, 0 to 07777, or symbolic",),
+        hint="write it like 755, 0644 or u=rwX,go=rX",
     )
 
 
