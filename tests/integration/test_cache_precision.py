@@ -82,8 +82,7 @@ def named(found: dict[str, str]) -> set[str]:
 def primed(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Path:
     """A store in which the project was built once, elsewhere."""
     top = tmp_path_factory.mktemp("primed")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--secret", "id=key,src=../key"))
+    project = Project.new(top, busybox, "--secret", "id=key,src=../key")
     lay_out(project)
     assert named(project.steps()) == set(STEPS)
     return project.root

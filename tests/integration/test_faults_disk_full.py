@@ -36,8 +36,7 @@ NOT_ENOUGH = re.compile(r"the disk is full|no space left on device|I/O error", r
 @pytest.fixture(scope="module")
 def ordinary(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Project:
     top = tmp_path_factory.mktemp("roomy")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--reproducible",))
+    project = Project.new(top, busybox, "--reproducible")
     project.dockerfile(DOCKERFILE)
     for number in range(40):
         project.write(f"files/{number}", f"file {number}\n" * number)
@@ -48,10 +47,6 @@ def ordinary(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Project
 @pytest.fixture(scope="module")
 def wanted(ordinary: Project) -> Image:
     return ordinary.layout("wanted", "-t", "it")
-
-
-def on(root: Path, ordinary: Project) -> Project:
-    return Project(ordinary.path, root, ordinary.base, ordinary.more)
 
 
 def build(project: Project, place: Path, *, status: int | None) -> Done:
@@ -81,7 +76,7 @@ KINDS_OF_WORK = ("write a blob", "of the layer cannot be written", "COPY", "run-
 
 def test_a_disk_too_small_by_any_amount(tmp_path: Path, ordinary: Project, wanted: Image) -> None:
     with memory(tmp_path / "measured", 200 * MIB) as place:
-        build(on(place / "root", ordinary), tmp_path / "all", status=0)
+        build(ordinary.on(place / "root"), tmp_path / "all", status=0)
         needed = used_bytes(place)
     # Which work meets the full disk first depends on the machine's pace too: more amounts, until each kind did.
     failures: set[str] = set()
@@ -91,7 +86,7 @@ def test_a_disk_too_small_by_any_amount(tmp_path: Path, ordinary: Project, wante
         for number, size in enumerate(sizes):
             if number >= 11 and all(any(kind in failure for failure in failures) for kind in KINDS_OF_WORK):
                 break
-            project = on(place / f"root{number}", ordinary)
+            project = ordinary.on(place / f"root{number}")
             in_use = used_bytes(place)
             resize(place, in_use + size)
             done = build(project, tmp_path / f"out{number}", status=None)
@@ -114,10 +109,10 @@ def resize(place: Path, size_bytes: int) -> None:
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
 def test_a_file_system_of_few_inodes(share: float, tmp_path: Path, ordinary: Project, wanted: Image) -> None:
     with memory(tmp_path / "measured", 200 * MIB) as place:
-        build(on(place / "root", ordinary), tmp_path / "all", status=0)
+        build(ordinary.on(place / "root"), tmp_path / "all", status=0)
         needed = used_inodes(place)
     with memory(tmp_path / "mounted", 200 * MIB, inodes=int(needed * share)) as place:
-        project = on(place / "root", ordinary)
+        project = ordinary.on(place / "root")
         done = build(project, tmp_path / "out", status=3)
         check_failed_well(done, project, tmp_path / "out")
         subprocess.run(["mount", "-o", "remount,nr_inodes=100000", str(place)], check=True)
@@ -131,7 +126,7 @@ def test_a_full_disk_of_blocks_and_a_prune_that_makes_room(
     left: int, tmp_path: Path, ordinary: Project, wanted: Image
 ) -> None:
     with image("ext4", tmp_path / "mounted", 48 * MIB) as place:
-        project = on(place / "root", ordinary)
+        project = ordinary.on(place / "root")
         build(project, tmp_path / "first", status=0)
         project.run("rm", "it")
         assert (project.root / "reserve").stat().st_blocks * 512 >= 2 * MIB
@@ -186,7 +181,7 @@ def test_save_and_load_on_full_disks(tmp_path: Path, ordinary: Project, wanted: 
         assert "disk-full" in done.err
         assert f'free on the disk of "{place}/it.tar"' in done.err
         assert os.listdir(place) == []
-        other = on(place / "root", ordinary)
+        other = ordinary.on(place / "root")
         done = other.run("load", "-i", whole, status=3)
         assert f'free on the disk of "{other.root}"' in done.err
         assert other.run("images", "--json").json() in ([], {"images": []})

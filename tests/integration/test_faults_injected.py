@@ -48,17 +48,12 @@ class Whole:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Whole:
     top = tmp_path_factory.mktemp("injected")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--reproducible",))
+    project = Project.new(top, busybox, "--reproducible")
     project.dockerfile(DOCKERFILE)
     for number in range(20):
         project.write(f"files/{number}", f"file {number}\n" * number)
     project.write("weights", os.urandom(300_000))
     return Whole(project, project.layout("wanted").digest)
-
-
-def on(root: Path, whole: Whole) -> Project:
-    return Project(whole.project.path, root, whole.project.base, whole.project.more)
 
 
 def build(project: Project, place: Path, status: int | None, **more: object) -> Done:
@@ -84,7 +79,7 @@ def test_any_call_may_fail(kind: str, tmp_path: Path, whole: Whole, injector: In
     total = calls_of_a_build(tmp_path, whole, injector, *calls)
     assert total > ROUNDS
     for number in range(ROUNDS):
-        project, place = on(tmp_path / f"root{number}", whole), tmp_path / f"out{number}"
+        project, place = whole.project.on(tmp_path / f"root{number}"), tmp_path / f"out{number}"
         # Spread over the build, so that none of its parts is left out.
         at, error = chance.randint(total * number // ROUNDS + 1, total * (number + 1) // ROUNDS), chance.choice(errors)
         env = injector.env(project.root, *calls, error=error, at=at, count=count)
@@ -113,7 +108,7 @@ def test_any_call_may_fail(kind: str, tmp_path: Path, whole: Whole, injector: In
 
 
 def calls_of_a_build(tmp_path: Path, whole: Whole, injector: Injector, *calls: str) -> int:
-    project = on(tmp_path / "counted", whole)
+    project = whole.project.on(tmp_path / "counted")
     build(project, tmp_path / "counted-out", 0, env=injector.env(project.root, *calls))
     shutil.rmtree(project.root)
     return injector.count
@@ -123,7 +118,7 @@ def test_no_sync_of_a_blob_is_swallowed(tmp_path: Path, whole: Whole, injector: 
     syncs = calls_of_a_build(tmp_path, whole, injector, "fsync")
     told = 0
     for at in range(1, syncs + 1, max(1, syncs // 6)):
-        project = on(tmp_path / f"root{at}", whole)
+        project = whole.project.on(tmp_path / f"root{at}")
         done = build(
             project, tmp_path / f"out{at}", None, env=injector.env(project.root, "fsync", error=errno.EIO, at=at)
         )
@@ -146,7 +141,7 @@ def test_an_archive_is_not_left_half_written(tmp_path: Path, whole: Whole, injec
 
 def test_a_file_system_without_symlinks_is_refused(tmp_path: Path, whole: Whole, injector: Injector) -> None:
     # As vfat does; few kernels of build machines have it.
-    project = on(tmp_path / "root", whole)
+    project = whole.project.on(tmp_path / "root")
     done = build(
         project, tmp_path / "out", 3, env=injector.env(project.root, "symlink", error=errno.EPERM, at=1, count=9)
     )
@@ -158,7 +153,7 @@ def test_a_file_system_without_symlinks_is_refused(tmp_path: Path, whole: Whole,
 
 def test_a_host_that_refuses_overlays_gets_copies(tmp_path: Path, whole: Whole) -> None:
     # A kernel without overlayfs cannot be had here: the one refusal is put in its place, all else is real.
-    project = on(tmp_path / "root", whole)
+    project = whole.project.on(tmp_path / "root")
     script = tmp_path / "without.py"
     script.write_text(
         "import sys\n"

@@ -77,8 +77,7 @@ def measured(top: Path, project: Project, commands: Commands) -> Whole:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, busybox: Path, commands: Commands) -> Whole:
     top = tmp_path_factory.mktemp("kill")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox)
+    project = Project.new(top, busybox)
     project.dockerfile(DOCKERFILE)
     for number in range(40):
         project.write(f"files/{number}", f"file {number}\n" * number)
@@ -124,8 +123,7 @@ def run_and_kill(kills: Kills, top: Path, whole: Whole, whom: Whom, count: int) 
 
 @needs_registry
 def test_killed_while_it_pulls_the_next_build_gives_the_same(tmp_path: Path, busybox: Path, commands: Commands) -> None:
-    project = Project(tmp_path / "project", tmp_path / "root", busybox)
-    project.path.mkdir()
+    project = Project.new(tmp_path, busybox)
     (tmp_path / "more").write_bytes(os.urandom(8 << 20))
     project.write("big", os.urandom(3 << 20))
     with running_registry(tmp_path / "registry") as address:
@@ -148,7 +146,7 @@ def test_killed_while_it_pulls_the_next_build_gives_the_same(tmp_path: Path, bus
             if root.exists():
                 assert_sound(root, heal=HEALERS[number % len(HEALERS)])
             if number % 8 == 7:
-                again = Project(project.path, root, busybox)
+                again = project.on(root)
                 assert pull(commands, again, tmp_path / f"again{number}")[1] == digest
                 assert_sound(root)
     kills.were_worth_it()

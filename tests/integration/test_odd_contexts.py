@@ -18,6 +18,7 @@ import pytest
 from slimstage.store.files import remove_tree
 from slimstage.store.store import Store
 from support.building import Image, Project
+from support.changing import be_rewritten_with_its_old_time, become_a_link, become_a_pipe, grow
 from support.odd_tree import CAPABILITY, SPARSE_BYTES, Seen, link_groups, look, make_odd_tree
 from support.registry import copy_image
 from support.rootfs import has_busybox
@@ -179,29 +180,8 @@ def test_a_file_with_a_hundred_thousand_names(tmp_path: Path, memory_disk: Path,
 # Contexts that change ---------------------------------------------------------------------------------------------
 
 
-def grow(path: Path) -> None:
-    with path.open("a") as stream:
-        stream.write("more")
-
-
 def vanish(path: Path) -> None:
     path.unlink()
-
-
-def become_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/passwd")
-
-
-def become_a_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def be_rewritten_with_its_old_time(path: Path) -> None:
-    status = path.stat()
-    path.write_bytes(path.read_bytes()[::-1])
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @pytest.mark.parametrize("change", [grow, vanish, become_a_link, become_a_pipe, be_rewritten_with_its_old_time])

@@ -75,9 +75,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     base = write_busybox(top / "base", None, [
         ("base", tarfile.DIRTYPE, 0o755, b""), ("base/old", tarfile.REGTYPE, 0o644, b"old\n"),
     ])  # fmt: skip
-    (top / "project").mkdir()
     (top / "out").mkdir()
-    project = Project(top / "project", top / "root", base)
+    project = Project.new(top, base)
     project.dockerfile(DOCKERFILE)
     flags = [word for spec in OUTPUTS.values() for word in ("-o", spec)]
     document = project.document(

@@ -21,8 +21,7 @@ COPIES = "FROM base\nCOPY *.txt dir /d/\nRUN ls /d > /seen\n"
 def copied(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Project:
     """A project of one COPY that was built; tests change it and change it back."""
     top = tmp_path_factory.mktemp("copied")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--network=none",))
+    project = Project.new(top, busybox, "--network=none")
     project.dockerfile(COPIES)
     for name in ("a.txt", "b.txt", "other.md", "dir/c"):
         project.write(name, name, 0o644)

@@ -93,8 +93,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
         ("base", tarfile.DIRTYPE, 0o755, b""), ("base/gone", tarfile.REGTYPE, 0o644, b"old\n"),
         ("old-too", tarfile.REGTYPE, 0o644, b"old\n"),
     ])  # fmt: skip
-    (top / "project").mkdir()
-    made = Project(top / "project", top / "root", base, ("--network=none",))
+    made = Project.new(top, base, "--network=none")
     made.dockerfile(DOCKERFILE)
     os.utime(made.write("old", "old"), (1_000_000_000, 1_000_000_000))
     os.utime(made.write("new", "new"), (1_700_000_000, 1_700_000_000))

@@ -45,8 +45,7 @@ RUN --mount=type=tmpfs,target=/foo/bar --mount=from=lib,source=/out/in/f,target=
 def built(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> tuple[Project, dict[str, tarfile.TarInfo], Path]:
     """The project, the members of its flat tree, and the tree in a directory."""
     top = tmp_path_factory.mktemp("mounts")
-    (top / "project").mkdir()
-    project = Project(top / "project", top / "root", busybox, ("--secret", "id=key,env=POINT_SECRET", "--network=none"))
+    project = Project.new(top, busybox, "--secret", "id=key,env=POINT_SECRET", "--network=none")
     project.dockerfile(DOCKERFILE)
     env = {"POINT_SECRET": SECRET}
     project.build("-o", f"type=tar,dest={top / 'flat.tar'}", "-o", f"type=local,dest={top / 'tree'}", env=env)

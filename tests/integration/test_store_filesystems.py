@@ -49,17 +49,12 @@ def fill_project(project: Project) -> Project:
 def ordinary(tmp_path_factory: pytest.TempPathFactory, busybox: Path) -> Project:
     """The project, with its store where the tests' other files are."""
     top = tmp_path_factory.mktemp("ordinary")
-    (top / "project").mkdir()
-    return fill_project(Project(top / "project", top / "root", busybox, ("--reproducible",)))
+    return fill_project(Project.new(top, busybox, "--reproducible"))
 
 
 @pytest.fixture(scope="module")
 def wanted(ordinary: Project) -> Image:
     return ordinary.layout("wanted", "-t", "it")
-
-
-def on(root: Path, ordinary: Project) -> Project:
-    return Project(ordinary.path, root, ordinary.base, ordinary.more)
 
 
 KINDS: dict[str, Callable[[Path], AbstractContextManager[Path]]] = {
@@ -78,7 +73,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 def test_every_file_system_gives_the_same_image(place: Path, tmp_path: Path, ordinary: Project, wanted: Image) -> None:
-    project = on(place / "root", ordinary)
+    project = ordinary.on(place / "root")
     built = Image.of(_layout(project, tmp_path / "first"))
     assert built.digest == wanted.digest
     assert unsound(project.root) == []
@@ -94,7 +89,7 @@ def test_every_file_system_gives_the_same_image(place: Path, tmp_path: Path, ord
 def test_fuse_overlayfs_gives_the_same_tree(tmp_path: Path, ordinary: Project) -> None:
     # It tells no birth times and uses inode numbers again, so that deletions may be said in another way.
     with fuse_overlay(tmp_path / "mounted") as place:
-        project = on(place / "root", ordinary)
+        project = ordinary.on(place / "root")
         project.build("-o", f"type=tar,dest={tmp_path}/here.tar")
         assert unsound(project.root) == []
     ordinary.build("-o", f"type=tar,dest={tmp_path}/wanted.tar")
@@ -104,13 +99,13 @@ def test_fuse_overlayfs_gives_the_same_tree(tmp_path: Path, ordinary: Project) -
 def test_a_plain_store_stays_one_wherever_it_is_moved(tmp_path: Path, ordinary: Project, wanted: Image) -> None:
     moved = tmp_path / "moved"
     with overlay(tmp_path / "mounted") as place:
-        project = on(place / "root", ordinary)
+        project = ordinary.on(place / "root")
         done = project.build()
         assert done.err.count("plain-copies") == 1
         said = project.run("doctor", status=None).out
         assert "each RUN works on a copy of its tree" in said
         subprocess.run(["cp", "-a", project.root, moved], check=True)
-    project = on(moved, ordinary)
+    project = ordinary.on(moved)
     # Its marks are no marks to an overlay: the last steps, done again on its layers, have to see the same tree.
     project.dockerfile(DOCKERFILE + "RUN ls -R /a /var /src > /seen\n")
     try:

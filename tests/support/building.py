@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
-import subprocess
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from slimstage.oci.descriptor import host_platform
 from slimstage.store.layout import Layout
 from slimstage.store.verify import verify_image
 from support.command import Done, slimstage
+from support.packed import unpacked
 
 
 @dataclass
@@ -30,6 +29,16 @@ class Project:
     base: Path
     more: tuple[str, ...] = field(default=())
     """Arguments of every build."""
+
+    @classmethod
+    def new(cls, top: Path, base: Path, *more: str) -> Project:
+        """An empty one below `top`, with a store of its own beside it."""
+        (top / "project").mkdir()
+        return cls(top / "project", top / "root", base, more)
+
+    def on(self, root: Path) -> Project:
+        """The same directory, for another store."""
+        return Project(self.path, root, self.base, self.more)
 
     def write(self, name: str, text: str | bytes, mode: int | None = None) -> Path:
         path = self.path / name
@@ -96,7 +105,7 @@ class Image:
 
     def layer_bytes(self) -> list[bytes]:
         """The uncompressed tars, base first; each is what its diff ID says."""
-        found = [_unpacked(_blob(self.path, layer["digest"])) for layer in self.manifest["layers"]]
+        found = [unpacked(_blob(self.path, layer["digest"])) for layer in self.manifest["layers"]]
         assert ["sha256:" + hashlib.sha256(each).hexdigest() for each in found] == self.config["rootfs"]["diff_ids"]
         return found
 
@@ -119,14 +128,6 @@ class Image:
 def _blob(path: Path, digest: str) -> bytes:
     data = (path / "blobs" / digest.replace(":", "/")).read_bytes()
     assert "sha256:" + hashlib.sha256(data).hexdigest() == digest
-    return data
-
-
-def _unpacked(data: bytes) -> bytes:
-    if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data)
-    if data[:4] == b"\x28\xb5\x2f\xfd":
-        return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
     return data
 
 
@@ -162,6 +163,4 @@ def files_below(*places: Path) -> Iterable[Path]:
 @pytest.fixture
 def project(tmp_path: Path, busybox: Path) -> Project:
     """An empty project on a store of its own."""
-    path = tmp_path / "project"
-    path.mkdir()
-    return Project(path, tmp_path / "root", busybox)
+    return Project.new(tmp_path, busybox)

@@ -8,18 +8,18 @@ years came from the input, all else was made during the build and is called `now
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import io
 import json
 import posixpath
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from support.packed import unpacked
 
 INPUT_END_S = 1_705_000_000
 """Before it: contexts (2011 to 2014) and the base (2023)."""
@@ -62,7 +62,7 @@ def read_base(layout: Path) -> Base:
     (entry,) = json.loads((layout / "index.json").read_text())["manifests"]
     manifest = json.loads((blobs / entry["digest"][7:]).read_text())
     config = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())
-    layers = [_unpacked((blobs / layer["digest"][7:]).read_bytes()) for layer in manifest["layers"]]
+    layers = [unpacked((blobs / layer["digest"][7:]).read_bytes()) for layer in manifest["layers"]]
     program = hashlib.sha256()
     with tarfile.open(fileobj=io.BytesIO(layers[0])) as tar:
         stream = tar.extractfile("bin/busybox")
@@ -86,7 +86,7 @@ def observe(archive: Path, bases: dict[str, Base]) -> Observed:
 
         (manifest,) = json.loads(content("manifest.json"))
         config = json.loads(content(manifest["Config"]))
-        layers = [_unpacked(content(name)) for name in manifest["Layers"] or ()]
+        layers = [unpacked(content(name)) for name in manifest["Layers"] or ()]
     diff_ids = tuple(config["rootfs"].get("diff_ids") or ())
     found = tuple("sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers)
     if found != diff_ids:
@@ -155,14 +155,6 @@ def _config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _entry_name(path: str, node: Node | str) -> str:
     return path + "/" if isinstance(node, Node) and node.kind == "d" else path
-
-
-def _unpacked(data: bytes) -> bytes:
-    if data[:2] == b"\x1f\x8b":
-        return gzip.decompress(data)
-    if data[:4] == b"\x28\xb5\x2f\xfd":
-        return subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
-    return data
 
 
 @lru_cache(maxsize=16)

@@ -66,8 +66,7 @@ class Template:
 
 def make_template(top: Path, base: Path, commands: Commands) -> Template:
     """Built, saved, and run once."""
-    project = Project(top / "project", top / "root", base)
-    project.path.mkdir()
+    project = Project.new(top, base)
     project.dockerfile(DOCKERFILE.replace("files/2 /files/3 /", "files/2 /"))
     for number in range(30):
         project.write(f"files/{number}", f"file {number}\n" * number * 20)

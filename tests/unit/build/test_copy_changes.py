@@ -16,26 +16,12 @@ from slimstage.context.fingerprint import selection_digest
 from slimstage.context.select import select
 from slimstage.errors import ContextError
 from slimstage.store.store import Store
+from support.changing import be_rewritten_with_its_old_time, become_a_link, become_a_pipe, grow
 from support.copying import Bench, copy_of
-
-
-def grow(path: Path) -> None:
-    with path.open("a") as stream:
-        stream.write("more")
 
 
 def shrink(path: Path) -> None:
     os.truncate(path, 1)
-
-
-def become_a_link(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/etc/passwd")
-
-
-def become_a_pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
 
 
 def become_a_directory(path: Path) -> None:
@@ -49,12 +35,6 @@ def be_replaced(path: Path) -> None:
     status = path.stat()
     os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
     other.rename(path)
-
-
-def be_rewritten_with_its_old_time(path: Path) -> None:
-    status = path.stat()
-    path.write_bytes(path.read_bytes()[::-1])
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def its_directory_become_a_link(path: Path) -> None:

@@ -6,24 +6,15 @@ import gzip
 import io
 import os
 import tarfile
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from slimstage.context.open import OpenedContext, open_context
 from slimstage.errors import ContextError, FormatError, UsageError
+from support.contexts import Request
 from support.trees import Symlink, Tree, make_tar, make_tree, member
-
-
-@dataclass(frozen=True)
-class Request:
-    context: str
-    dockerfile: str | None = None
-    dockerfile_text: str | None = None
-    build_args: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def opened(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -11,16 +9,9 @@ import pytest
 from slimstage.context.open import open_context
 from slimstage.context.select import select
 from slimstage.errors import ContextError
+from support.contexts import Request
 from support.planning import Images, planned
 from support.trees import Tree, make_tree
-
-
-@dataclass(frozen=True)
-class Request:
-    context: str
-    dockerfile: str | None = None
-    dockerfile_text: str | None = None
-    build_args: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def shown(top: Path, tree: Tree, dockerfile: str | None = None) -> list[str]:
