@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from support import forking
 from support.rootfs import BUSYBOX, needs_sandbox
 
 pytestmark = needs_sandbox
@@ -43,13 +44,12 @@ COPY --from=build /made /made
 
 @pytest.fixture
 def slimstage(tmp_path: Path) -> Slimstage:
-    def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "slimstage", *arguments]
+    def run(*arguments: str, **more: Any) -> Any:
         environment = {**os.environ, "SLIMSTAGE_ROOT": str(tmp_path / "root"), **more.pop("env", {})}
         more.setdefault("cwd", tmp_path / "project")
-        return subprocess.run(
-            command, capture_output=True, text=more.pop("text", True), timeout=120, env=environment, **more
-        )
+        is_text = more.pop("text", True)
+        done = forking.run(arguments, timeout=120, env=environment, **more)
+        return forking.as_text(done) if is_text else done
 
     return run
 

@@ -24,6 +24,7 @@ from slimstage.store.collect import prune
 from slimstage.store.doctor import examine
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.store import Store
+from support import forking
 from support.rootfs import make_rootfs, needs_sandbox
 
 pytestmark = needs_sandbox
@@ -64,8 +65,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def slimstage(root: Path) -> Iterator[Slimstage]:
     def run(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "slimstage", "--root", str(root), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, **more)
+        given = more.pop("input", "").encode()
+        return forking.as_text(forking.run(["--root", root, *arguments], input=given, timeout=60, **more))
 
     yield run
     for container in json.loads(run("ps", "-a", "--json").stdout):

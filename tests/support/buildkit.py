@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Protocol
 
+from support import forking
 from support.base_image import Member, write_busybox
 from support.buildkit_case import Case
 from support.buildkit_observe import Base, Observed, observe, read_base
@@ -187,9 +187,13 @@ class Slimstage:
         _must_be_built(self._build(case, place, f"type=local,dest={to}"))
 
     def _build(self, case: Case, place: Path, output: str, *more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "slimstage", "build", "--progress=plain", "--network=none", "--no-cache"]
-        command += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
-        done = _run(command, {**os.environ, "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"})
+        args = ["build", "--progress=plain", "--network=none", "--no-cache"]
+        args += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
+        environment = {**os.environ, "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
+        try:
+            done = forking.as_text(forking.run(args, env=environment, timeout=BUILD_TIMEOUT_S))
+        except subprocess.TimeoutExpired:
+            return _too_long(args)
         if done.returncode not in (0, 1, 2, 3, _TIMED_OUT) or "Traceback (most recent call last)" in done.stderr:
             raise RuntimeError(f"slimstage ended with {done.returncode}: {done.stderr[-4000:]}")
         return done
@@ -206,7 +210,11 @@ def _run(command: list[str], environment: dict[str, str]) -> subprocess.Complete
             stdin=subprocess.DEVNULL, timeout=BUILD_TIMEOUT_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, _TIMED_OUT, "", f"error: ended after {BUILD_TIMEOUT_S} s")
+        return _too_long(command)
+
+
+def _too_long(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.CompletedProcess(command, _TIMED_OUT, "", f"error: ended after {BUILD_TIMEOUT_S} s")
 
 
 def _must_be_built(done: subprocess.CompletedProcess[str]) -> None:

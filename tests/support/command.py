@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from support import forking
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -44,15 +44,7 @@ def slimstage(
     """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("SLIMSTAGE_")}
     environment |= {"SLIMSTAGE_ROOT": str(root or SHARED_ROOT), "NO_COLOR": "1", **(env or {})}
-    done = subprocess.run(
-        [sys.executable, "-m", "slimstage", *map(str, args)],
-        check=False,
-        capture_output=True,
-        cwd=cwd,
-        env=environment,
-        input=stdin if stdin is not None else b"",
-        timeout=timeout_s,
-    )
+    done = forking.run(args, cwd=cwd, env=environment, input=stdin or b"", timeout=timeout_s)
     result = Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
     if status is not None:
         assert result.status == status, (
