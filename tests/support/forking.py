@@ -110,7 +110,11 @@ class _Streams:
     def __init__(self, merged: bool) -> None:
         stdin, self._in = os.pipe()
         self._out, stdout = os.pipe()
-        self._err, stderr = (None, os.dup(stdout)) if merged else os.pipe()
+        self._err: int | None = None
+        if merged:
+            stderr = os.dup(stdout)
+        else:
+            self._err, stderr = os.pipe()
         self.theirs = (stdin, stdout, stderr)
         self._open = {*self.theirs, self._in, self._out, *([] if self._err is None else [self._err])}
 
