@@ -4,6 +4,9 @@
 # make bench   slimstage beside BuildKit and buildah
 # make fuzz    TARGET=tar MINUTES=60: fuzz one reader of others' files (docs/fuzzing.md); fuzz-corpus chooses what is committed
 # make differential   generated Dockerfiles, built by a real BuildKit and by slimstage, compared (MINUTES=30)
+# make wheel   dist/slimstage-VERSION-py3-none-any.whl
+# make zipapp  dist/slimstage.pyz: the command with all it needs in one file
+# make image   slimstage in an image of its own, built by itself (Containerfile), in the store
 # make bench-scale   how cost grows with files, stages, steps, sizes and jobs, with the plots of docs/scaling.md
 #
 # Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
@@ -17,7 +20,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test tests-all test-fast demo bench bench-scale differential fuzz fuzz-corpus docs requirements clean
+.PHONY: help setup check test tests-all test-fast demo bench bench-scale differential fuzz fuzz-corpus wheel zipapp image docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -68,6 +71,16 @@ differential: setup
 	@cd tests && ../$(PY) -m differential.steps
 	@cd tests && ../$(PY) -m differential.search --minutes $(or $(MINUTES),30) --save ../.differential
 
+wheel: setup
+	$(VENV)/bin/pip install -q -q --disable-pip-version-check --require-hashes -r requirements/dist.txt
+	$(VENV)/bin/python -m build --wheel --no-isolation -o dist .
+
+zipapp: setup
+	scripts/make_zipapp.sh $(VENV)
+
+image: setup
+	$(VENV)/bin/slimstage build -f Containerfile -t slimstage .
+
 docs: setup
 	$(PY) scripts/make_cli_docs.py
 	$(PY) scripts/make_cache_docs.py
@@ -75,7 +88,7 @@ docs: setup
 # Hashes of every wheel, and no address of an index.
 requirements: setup
 	$(VENV)/bin/pip install -q pip-tools
-	cd requirements && for f in dev runtime bench fuzz; do \
+	cd requirements && for f in dev runtime bench fuzz dist; do \
 	  case $$f in dev) in="dev.in ../pyproject.toml";; runtime) in=../pyproject.toml;; *) in=$$f.in;; esac; \
 	  ../$(VENV)/bin/pip-compile -q --generate-hashes --no-header --no-annotate --strip-extras --allow-unsafe --upgrade \
 	    --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -o $$f.txt $$in; done

@@ -10,12 +10,13 @@ import pytest
 import slimstage
 
 ROOT = Path(slimstage.__file__).parent
-SINGLE = ("values", "regex", "diagnostics", "errors", "digest", "events", "version")
+SINGLE = ("values", "regex", "userns", "diagnostics", "errors", "digest", "events", "version")
 
 # Each folder and all that it may import. The order is the order in which data moves.
 MAY_IMPORT: dict[str, set[str]] = {
     "values": set(),
     "regex": set(),
+    "userns": set(),
     "diagnostics": {"values"},
     "errors": {"diagnostics"},
     "digest": {"regex", "errors", "diagnostics"},

@@ -102,7 +102,7 @@ def _namespace_hint() -> str:
             continue
         if value == forbidding:
             return remedy
-    return "run as root, or outside a container that forbids it (docker run --privileged)"
+    return "run as root, or in a container that allows user namespaces (Podman's do), or docker run --privileged"
 
 
 def _subordinate_ids() -> Capability:

@@ -15,6 +15,7 @@ from slimstage.regex import pattern
 from slimstage.sandbox import capabilities, seccomp
 from slimstage.sandbox.mounts import MASKED_PATHS, Action, planned, wire
 from slimstage.sandbox.spec import OverlayRoot, SandboxSpec
+from slimstage.userns import is_user_namespace
 
 _CPUS = "/sys/devices/system/cpu"
 _CPU = pattern(r"cpu[0-9]+\Z")
@@ -42,15 +43,6 @@ def _names(directory: str) -> list[str]:
         return sorted(os.listdir(directory))
     except OSError:
         return []
-
-
-def is_user_namespace() -> bool:
-    """True unless all ids are the host's own: then overlayfs keeps its marks in `user.` attributes."""
-    try:
-        with open("/proc/self/uid_map", encoding="ascii") as file:
-            return file.read().split() != ["0", "0", "4294967295"]
-    except OSError:
-        return False
 
 
 def is_readonly(spec: SandboxSpec) -> bool:

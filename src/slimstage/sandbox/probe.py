@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from slimstage.sandbox import syscalls
 from slimstage.sandbox.syscalls import Refused
+from slimstage.userns import is_user_namespace
 
 
 def _user_namespace() -> None:
@@ -48,7 +49,7 @@ def _mount_api() -> None:
 
 
 def _overlay() -> None:
-    is_own_namespace = os.geteuid() != 0 or _in_user_namespace()
+    is_own_namespace = os.geteuid() != 0 or is_user_namespace()
     _become_root()
     base = tempfile.gettempdir()
     stage = syscalls.make_filesystem("tmpfs", [], 0, "mount a tmpfs")
@@ -59,11 +60,6 @@ def _overlay() -> None:
     options = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
     options += ",userxattr" if is_own_namespace else ""
     syscalls.mount(b"overlay", f"{base}/lower".encode(), b"overlay", 0, options.encode(), "mount an overlay")
-
-
-def _in_user_namespace() -> bool:
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return file.read().split() != ["0", "0", "4294967295"]
 
 
 def _openat2() -> None:

@@ -42,6 +42,11 @@ def _hint(what: str, number: int) -> str | None:
         return "this user namespace does not map the id: give your user a range in /etc/subuid and /etc/subgid"
     if "overlay" in what and number in (errno.EINVAL, errno.EPERM, errno.ENODEV):
         return "the store has to be on a file system that overlayfs can write to (ext4, xfs, btrfs, tmpfs)"
+    if number == errno.EPERM and "namespace" in what:
+        return (
+            "a container that runs slimstage has to allow user namespaces, as Podman does, or to be privileged "
+            "(docker run --privileged); COPY and ADD work without; see `slimstage doctor`"
+        )
     if number in (errno.EPERM, errno.EACCES):
         return "this host forbids it: `slimstage doctor` says what is allowed, and why not"
     return None

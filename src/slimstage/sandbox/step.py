@@ -9,6 +9,7 @@ through /proc/self/exe (CVE-2019-5736).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import marshal
 import os
@@ -66,9 +67,22 @@ def supervise(plan_fd: int, control: socket.socket, stdio: list[int]) -> None:
             group.remove()
 
 
+def _set_hostname(name: bytes) -> None:
+    """Inside a container the engine's filter may forbid it, whatever our namespaces allow: then its name is kept."""
+    try:
+        syscalls.sethostname(name)
+    except Refused as refused:
+        if refused.number != errno.EPERM:
+            raise
+
+
 def _leave(home: int, assembly: Assembly) -> None:
     assembly.thaw()
-    syscalls.setns(home, syscalls.CLONE_NEWNS)  # as the last in the step's namespace: this unmounts everything
+    try:
+        syscalls.setns(home, syscalls.CLONE_NEWNS)  # as the last in the step's namespace: this unmounts everything
+    except Refused:
+        if assembly.points is not None:
+            raise  # nothing was mounted before: who may make no namespaces may enter none, not even its own
     assembly.clean()
 
 
@@ -97,7 +111,7 @@ def _supervise(
         _raise_loopback()
     hostname = plan["hostname"]
     if hostname:
-        syscalls.sethostname(os.fsencode(str(hostname)))
+        _set_hostname(os.fsencode(str(hostname)))
     assembly.build()
     passed: list[int] = []
     if plan["terminal"]:
@@ -234,7 +248,8 @@ def _set_ids(plan: dict[str, object]) -> None:
     try:
         os.setgroups(groups)
     except OSError as error:
-        if groups or error.errno != 1:  # EPERM: a namespace with one mapped id forbids setgroups, and has no groups
+        # EPERM: a namespace with one mapped id forbids setgroups; its one group is ours anyway.
+        if error.errno != errno.EPERM or not {*groups} <= {gid}:
             raise Refused(f"set the supplementary groups {list(groups)}", error.errno or 0) from None
     try:
         os.setresgid(gid, gid, gid)

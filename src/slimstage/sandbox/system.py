@@ -7,6 +7,7 @@ found below the descriptor of the file system that was just mounted: what the im
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -56,7 +57,12 @@ class SystemMounts:
     def mount_proc(self, point: int, target: str, masked: tuple[str, ...], readonly: tuple[str, ...]) -> None:
         """By a process in the new PID namespace: the file system shows the processes of who mounts it."""
         what = f'mount proc at "{target}"'
-        tree = make_filesystem("proc", [], _PLAIN, what)
+        try:
+            tree = make_filesystem("proc", [], _PLAIN, what)
+        except Refused as refused:
+            if refused.number != errno.EPERM:
+                raise
+            tree = _containers_proc(what)
         if filesystem_magic(tree) != _PROC_MAGIC:
             raise Refused(what, 22, "it is no proc file system")
         move_mount(tree, point, what)
@@ -73,7 +79,7 @@ class SystemMounts:
             try:
                 tree = make_filesystem("sysfs", [], attributes, what)
             except Refused as refused:
-                if refused.number != 1:
+                if refused.number != errno.EPERM:
                     raise
                 tree = open_tree(host, what, is_recursive=True)  # EPERM: the network namespace is another user's
                 mount_setattr(tree, attributes, what, is_recursive=True)
@@ -245,3 +251,18 @@ def _is_cgroup2() -> bool:
         return filesystem_magic(fd) == _CGROUP2_MAGIC
     finally:
         os.close(fd)
+
+
+def _containers_proc(what: str) -> int:
+    """That of the container in which we run, read-only, with all that the container's engine mounted over parts of it.
+
+    In a user namespace the kernel makes no new one where the one that is there is covered in places, since the new one
+    would show them. A step then sees the names of the container's processes; it can neither signal nor look into them.
+    """
+    host = open_host("/proc")
+    try:
+        tree = open_tree(host, what, is_recursive=True)
+    finally:
+        os.close(host)
+    mount_setattr(tree, _PLAIN | MOUNT_ATTR_RDONLY, what, is_recursive=True)
+    return tree

@@ -24,6 +24,7 @@ from slimstage.store.files import guarded, make_private, random_name, remove_tre
 from slimstage.store.folding import GROUP, KEPT, folded
 from slimstage.store.session import Session
 from slimstage.tree.marks import UnfitFilesystem, holds_overlays_marks
+from slimstage.tree.xattrs import opaque_name
 from slimstage.values import dataclass
 
 LayerId = NewType("LayerId", str)
@@ -51,6 +52,7 @@ class Snapshots:
     def __init__(self, directory: str, session: Session, database: Database) -> None:
         self._directory, self._session, self._database = directory, session, database
         self._plain_mark = os.path.join(os.path.dirname(directory), "plain")
+        self._marks = os.path.join(os.path.dirname(directory), "marks")
         self._is_plain: bool | None = None
         self._folding = threading.Lock()
 
@@ -77,6 +79,7 @@ class Snapshots:
         """
         if self._is_plain is None:
             with guarded("try the store's file system"):
+                self._check_marks()
                 is_plain = self._tries_plain()
                 is_marked = os.path.lexists(self._plain_mark)
                 if is_marked and not is_plain and not os.listdir(self._directory):
@@ -87,6 +90,23 @@ class Snapshots:
                     replace_file(self._plain_mark, said)
                 self._is_plain = is_plain or is_marked
         return self._is_plain
+
+    def _check_marks(self) -> None:
+        """Whoever cannot see the marks of a store would show what was deleted. Raises StoreError."""
+        ours = "the host's root" if opaque_name().startswith("trusted.") else "a user namespace"
+        try:
+            with open(self._marks, encoding="utf-8") as file:
+                theirs = file.read().strip()
+        except FileNotFoundError:
+            theirs = ""
+        if theirs != ours and (not theirs or not os.listdir(self._directory)):
+            replace_file(self._marks, f"{ours}\n".encode())
+        elif theirs != ours:
+            raise StoreError(
+                f'the layers of the store "{os.path.dirname(self._directory)}" were made by {theirs}: {ours} cannot read them',
+                code="store-of-others",
+                hint="choose another place with --root or SLIMSTAGE_ROOT",
+            )
 
     def become_plain(self) -> None:
         """For this process: the host refuses overlays, whatever the file system could hold."""

@@ -12,6 +12,8 @@ import functools
 import os
 from collections.abc import Mapping
 
+from slimstage.userns import is_user_namespace
+
 CAPABILITY = "security.capability"
 DEFAULT_ACL = "system.posix_acl_default"
 _KEPT = frozenset((CAPABILITY, DEFAULT_ACL, "system.posix_acl_access"))
@@ -24,8 +26,8 @@ _ABSENT = {errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 
 @functools.cache
 def opaque_name() -> str:
-    """The xattr that marks an opaque directory: overlayfs needs another one where we are not root."""
-    return "trusted.overlay.opaque" if os.geteuid() == 0 else "user.overlay.opaque"
+    """The xattr that marks an opaque directory: overlayfs needs another one where we are not the host's root."""
+    return "trusted.overlay.opaque" if os.geteuid() == 0 and not is_user_namespace() else "user.overlay.opaque"
 
 
 def is_kept(name: str) -> bool:
