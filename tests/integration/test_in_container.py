@@ -152,7 +152,8 @@ def test_a_podman_container_without_privileges_builds_the_same_image(place: Plac
         ["podman", "--root", f"{top}/root", "--runroot", f"{top}/run", "--tmpdir", f"{top}/tmp",
          "--cgroup-manager", "cgroupfs", "--storage-driver", "vfs", *runtime, "run", "--rm", "--network", "none",
          "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000", *_mounts(place),
-         "-v", f"{volume}:/var/lib/slimstage", "-e", f"PYTHONPATH={PYTHONPATH}", "-e", "MARKED=1", "--rootfs", _rootfs(place.path / "fs"),
+         "-v", f"{volume}:/var/lib/slimstage", "-e", f"PYTHONPATH={PYTHONPATH}", "-e", "MARKED=1",
+         "--rootfs", _rootfs(place.path / "fs"),
          PYTHON, "-P", "-m", "slimstage", "build", "--json", *REPRODUCIBLE, "/workspace"],
         check=False, capture_output=True, text=True,
     )  # fmt: skip
