@@ -13,11 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slimstage.errors import FormatError
+from slimstage.errors import FormatError, StoreError
 from slimstage.tree.blocks import pack_layer
+from slimstage.tree.compress import Compression
 from slimstage.tree.diff import diff, whiteout_path
 from slimstage.tree.entry import Entry
 from slimstage.tree.pack import member_header, pack
+from slimstage.tree.partial import RESERVED_NAMES
+from slimstage.tree.partread import check_contents, read_contents
 from slimstage.tree.scan import scan
 from slimstage.tree.union import UnionTree
 from slimstage.tree.unpack import unpack_layer
@@ -233,3 +236,49 @@ def test_no_bytes_make_the_reader_fail_otherwise_than_with_its_error(data: bytes
                     assert len(piece) <= 1 << 20
         except FormatError:
             pass
+
+
+class _Blob:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def at(self, offset: int, count: int) -> bytes:
+        return self._data[offset : offset + count]
+
+
+@pytest.mark.root
+@root_only
+@pytest.mark.parametrize("form", ["estargz", "zstd:chunked"])
+@settings(max_examples=25, deadline=None)
+@given(tree=TREES)
+def test_what_is_packed_to_be_read_in_parts_holds_the_same_tar_and_every_piece_reads_back(
+    tree: Tree, form: Compression
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        layer = make_tree(Path(place) / "layer", tree)
+        sink = io.BytesIO()
+        if any(not _is_text(path) for path in tree) or any(
+            isinstance(node, Symlink) and not _is_text(node.target) for node in tree.values()
+        ):
+            with pytest.raises(StoreError, match="no UTF-8"):
+                pack_layer(layer, compression=form, out=sink)
+            return
+        made = pack_layer(layer, compression=form, out=sink)
+        contents = read_contents(_Blob(sink.getvalue()), made.blob_size, made.annotations)
+        assert list(check_contents(_Blob(sink.getvalue()), contents)) == []
+        members = [os.fsdecode(member.name) for member in tarfile.open(fileobj=io.BytesIO(packed(layer)))]
+        assert [file.name.rstrip("/") for file in contents.files if file.name not in RESERVED_NAMES] == members
+        if form == "estargz":
+            tar = gzip.decompress(sink.getvalue())
+            # Behind the landmark and before the table there is the tar that every other form holds, but for its end.
+            assert tar[1024:].startswith(packed(layer)[:-1024])
+        else:
+            assert made.diff_id == pack_layer(layer, compression="uncompressed").diff_id
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import BinaryIO, cast
 
 from slimstage.build.assemble import LayerFact, assemble_config
 from slimstage.build.executor import StepOutcome
@@ -24,21 +23,28 @@ from slimstage.oci.descriptor import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
     OCI_CONFIG,
     OCI_LAYER,
     OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
     Descriptor,
     Platform,
 )
 from slimstage.oci.manifest import Manifest, build_manifest
 from slimstage.plan.graph import StagePlan, StepId
 from slimstage.store.images import ImageLayer
+from slimstage.store.recompress import compression_of, recompressed
 from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.values import dataclass, replace
 
-_DOCKER_LAYERS = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP}
+_DOCKER_LAYERS = {
+    OCI_LAYER: DOCKER_LAYER,
+    OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
+    OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class ImageMaker:
             if wants_blob:
                 self._packer.begin(layer, format, wants_blob=True)
         for format, wants_blob in self._wanted:
-            if not wants_blob and not any(other.times == format.times for other, blob in self._wanted if blob):
+            if not wants_blob and self._source(format, wants_blob) == (format, wants_blob):
                 self._packer.begin(layer, format, wants_blob=False)
 
     def make(self, prepared: Prepared, target: StagePlan, progress: Progress, output: OutputSpec) -> BuiltImage:
@@ -117,7 +123,7 @@ class ImageMaker:
         """Where only the diff ID is wanted, a packing with blobs that is made anyhow knows it as well."""
         if not wants_blob:
             for other, has_blob in self._wanted:
-                if has_blob and other.times == format.times:
+                if has_blob and other.times == format.times and other.has_own_tar == format.has_own_tar:
                     return other, True
         return format, wants_blob
 
@@ -160,14 +166,15 @@ class ImageMaker:
     def _with_blob(self, layer: ImageLayer, format: LayerFormat, *, forces: bool) -> ImageLayer:
         """The layer with its bytes in the blob store: those by which it came, or packed from its directory."""
         here = layer.blob if layer.blob and self._store.blobs.has(layer.blob.digest) else None
-        fits = here is not None and (not forces or _compression(here) == format.compression)
+        fits = here is not None and (not forces or compression_of(here) == format.compression)
         if here is not None and fits:
             return replace(layer, blob=here)
         if here is not None:
-            return replace(layer, blob=self._recompressed(here, layer.diff_id, format))
+            return self._recompressed(layer, here, format)
         if layer.layer is None:
             raise StoreError(f"the bytes of base layer {layer.diff_id} are not here any more", code="blob-missing")
-        plain = LayerFormat(format.compression, format.level)
+        own = LayerFormat(format.compression, format.level)
+        plain = LayerFormat("gzip") if own.has_own_tar else own
         packed = self._packer.result(layer.layer, plain, wants_blob=True)
         if packed.diff_id != layer.diff_id:
             raise StoreError(
@@ -177,24 +184,6 @@ class ImageMaker:
             )
         return replace(layer, blob=packed.blob)
 
-    def _recompressed(self, blob: Descriptor, diff_id: Digest, format: LayerFormat) -> Descriptor:
-        from slimstage.tree.blocks import compress_tar  # only when a layer is packed another way
-        from slimstage.tree.decompress import decompressed
-
-        with self._store.blobs.open(blob.digest) as stream, self._store.blobs.writer(is_digested=True) as writer:
-            made = compress_tar(
-                decompressed(stream),
-                compression=format.compression,
-                level=format.level,
-                out=cast(BinaryIO, writer),
-            )
-            if made.diff_id != diff_id:
-                raise StoreError(f"base layer {diff_id} does not unpack to its diff ID", code="digest-mismatch")
-            digest, size = writer.commit(made.blob_digest, made.blob_size)
-        return Descriptor(made.media_type, digest, size)
-
-
-def _compression(blob: Descriptor) -> str:
-    if blob.media_type.endswith("gzip"):
-        return "gzip"
-    return "zstd" if blob.media_type.endswith("zstd") else "uncompressed"
+    def _recompressed(self, layer: ImageLayer, blob: Descriptor, format: LayerFormat) -> ImageLayer:
+        made = recompressed(self._store.blobs, blob, layer.diff_id, format.compression, format.level)
+        return replace(layer, diff_id=made.diff_id, size_bytes=made.size_bytes, blob=made.blob)

@@ -40,8 +40,13 @@ class LayerFormat:
     times: Times = Times()
 
     @property
+    def has_own_tar(self) -> bool:
+        """True where the format adds files to the tar, so that its diff ID is not that of the others."""
+        return self.compression == "estargz"
+
+    @property
     def packing(self) -> Packing:
-        extra = "all" if self.times.is_for_all else ""
+        extra = ("all" if self.times.is_for_all else "") + ("+toc" if self.has_own_tar else "")
         return Packing(self.compression, self.level, self.times.latest_s, version=PACK_VERSION, extra=extra)
 
 
@@ -100,7 +105,7 @@ class Packer:
         if not wants_blob:
             made = pack_layer(
                 path,
-                compression="uncompressed",
+                compression=format.compression if format.has_own_tar else "uncompressed",
                 threads=self._threads,
                 clamp_s=times.latest_s,
                 clamps_all=times.is_for_all,
@@ -118,6 +123,7 @@ class Packer:
                     clamps_all=times.is_for_all,
                 )
                 digest, size = writer.commit(made.blob_digest, made.blob_size)
-            result = PackedLayer(made.diff_id, made.size_bytes, Descriptor(made.media_type, digest, size))
+            blob = Descriptor(made.media_type, digest, size, annotations=made.annotations)
+            result = PackedLayer(made.diff_id, made.size_bytes, blob)
         self._store.packed.put(layer, format.packing, result)
         return result

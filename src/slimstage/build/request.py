@@ -10,7 +10,7 @@ from slimstage.sandbox.spec import Limits
 from slimstage.values import dataclass, field
 
 OutputKind: TypeAlias = Literal["image", "oci", "docker", "local", "tar"]
-Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed"]
+Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed", "estargz", "zstd:chunked"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ _KEYS: dict[str, frozenset[str]] = {
     "tar": frozenset({"dest"}),
 }
 _ALL_KEYS = frozenset({"type"}.union(*_KEYS.values()))
-_LEVELS = {"gzip": range(10), "zstd": range(23)}
+_LEVELS = {"gzip": range(10), "zstd": range(23), "estargz": range(10), "zstd:chunked": range(23)}
+_OCI_ONLY = ("estargz", "zstd:chunked")
 
 
 def parse_output(text: str, tags: Sequence[str] = ()) -> OutputSpec:
@@ -115,7 +116,8 @@ def _spec(
         forces_compression=flag("force-compression", False),
         rewrites_timestamps=flag("rewrite-timestamp", False),
         annotations=annotations,
-        uses_docker_types=not flag("oci-mediatypes", True),
+        # What finds the table of contents stands in annotations, which Docker's manifest has not: as with buildx.
+        uses_docker_types=not flag("oci-mediatypes", True) and compression not in _OCI_ONLY,
     )
 
 
@@ -137,11 +139,7 @@ def _destination(kind: OutputKind, options: dict[str, str], *, is_tar: bool) -> 
 def _compression(options: dict[str, str]) -> tuple[Compression | None, int | None]:
     kind: Compression | None = None
     if "compression" in options:
-        if options["compression"] == "estargz":
-            raise UsageError(f"{FLAG}: estargz is not offered", hint="use gzip or zstd")
-        kind = cast(
-            Compression, one_of(options["compression"], ("gzip", "zstd", "uncompressed"), f"{FLAG} compression")
-        )
+        kind = cast(Compression, one_of(options["compression"], (*_LEVELS, "uncompressed"), f"{FLAG} compression"))
     if "compression-level" not in options:
         return kind, None
     text = options["compression-level"]

@@ -25,6 +25,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = DOCKER_LAYER + ".gzip"
+DOCKER_LAYER_ZSTD = DOCKER_LAYER + ".zstd"
 DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1"
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})

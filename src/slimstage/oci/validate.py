@@ -18,6 +18,7 @@ from slimstage.oci.descriptor import (
     DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
     INDEX_TYPES,
     OCI_CONFIG,
     OCI_EMPTY,
@@ -30,7 +31,7 @@ from slimstage.oci.manifest import Index, Manifest, parse_document
 from slimstage.oci.select import fits
 from slimstage.values import dataclass
 
-LAYER_TYPES = frozenset({OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER, DOCKER_LAYER_GZIP})
+LAYER_TYPES = frozenset({OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER, DOCKER_LAYER_GZIP, DOCKER_LAYER_ZSTD})
 CONFIG_TYPES = frozenset({OCI_CONFIG, DOCKER_CONFIG})
 _NON_DISTRIBUTABLE = (
     "application/vnd.oci.image.layer.nondistributable.",

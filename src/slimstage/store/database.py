@@ -74,6 +74,9 @@ _MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     CREATE INDEX index_names_digest ON index_names (digest);
     """,
+    """
+    ALTER TABLE packed ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 
@@ -29,7 +30,7 @@ class Packing:
     clamp_s: int | None = None
     version: str = "1"
     extra: str = ""
-    """Anything else, for example owners that are mapped."""
+    """Anything else that the tar depends on: times that are all the same, a table of contents in it."""
 
     def __str__(self) -> str:
         parts = (self.version, self.compression, self.level, self.clamp_s, self.extra)
@@ -56,29 +57,31 @@ class Packed:
     def get(self, layer: LayerId, packing: Packing) -> PackedLayer | None:
         """What packing the layer gives, and the blob when it is still here. A row that cannot be read is a miss."""
         rows = self._database.query(
-            "SELECT diff_id, size_bytes, media_type, digest, blob_bytes, created_s FROM packed"
+            "SELECT diff_id, size_bytes, media_type, digest, blob_bytes, created_s, annotations FROM packed"
             " WHERE layer = ? AND packing = ?",
             (layer, str(packing)),
         )
         if not rows:
             return None
-        diff_id, size_bytes, media_type, digest, blob_bytes, created_s = rows[0]
+        diff_id, size_bytes, media_type, digest, blob_bytes, created_s, annotations = rows[0]
         now = time.time()
         if now - created_s > _USED_STEP_S:
             with self._lock:
                 self._used[layer, str(packing)] = now
         try:
-            blob = Descriptor(media_type, parse_digest(digest), blob_bytes) if digest else None
+            blob = None
+            if digest:
+                blob = Descriptor(media_type, parse_digest(digest), blob_bytes, annotations=json.loads(annotations))
             if blob is not None and not self._blobs.has(blob.digest):
                 blob = None
             return PackedLayer(parse_digest(diff_id), size_bytes, blob)
-        except FormatError:
+        except (FormatError, ValueError):
             return None
 
     def diff_id(
         self, layer: LayerId, clamp_s: int | None = None, *, version: str = "1", extra: str = ""
     ) -> PackedLayer | None:
-        """Diff ID and size, from any packing with this clamp: compression does not change the tar. Without a blob."""
+        """Diff ID and size, from any packing with this clamp and extra: what compresses the tar is no matter. No blob."""
         for text, diff_id, size_bytes in self._database.query(
             "SELECT packing, diff_id, size_bytes FROM packed WHERE layer = ?", (layer,)
         ):
@@ -91,7 +94,9 @@ class Packed:
         """Remembers it; an earlier one of the same packing is replaced."""
         blob = packed.blob
         self._database.change(
-            "INSERT OR REPLACE INTO packed VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO packed"
+            " (layer, packing, diff_id, size_bytes, media_type, digest, blob_bytes, created_s, annotations)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 layer,
                 str(packing),
@@ -101,6 +106,7 @@ class Packed:
                 blob.digest if blob else "",
                 blob.size if blob else 0,
                 time.time(),
+                json.dumps(dict(blob.annotations), sort_keys=True) if blob else "{}",
             ),
         )
 

@@ -6,18 +6,21 @@ Source: OCI image-spec v1.1, layer.md: no path twice, whiteouts are empty regula
 from __future__ import annotations
 
 import hashlib
+from itertools import islice
 from typing import BinaryIO, Protocol
 
 from slimstage.diagnostics import Diagnostic
 from slimstage.digest import Digest
-from slimstage.errors import FormatError
+from slimstage.errors import DigestMismatch, FormatError
 from slimstage.oci.config import LIMIT_BYTES
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.validate import CheckLayer, LayerFacts, validate
 from slimstage.store.blobs import Blobs
 from slimstage.store.source import ImageSource
 from slimstage.tree.decompress import decompressed, detect
+from slimstage.tree.partial import is_estargz, is_zstd_chunked
 from slimstage.tree.untar import Readable, TarReader
+from slimstage.values import replace
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -56,7 +59,11 @@ def layer_check(open_blob: _Opener) -> CheckLayer:
 
     def check(descriptor: Descriptor) -> LayerFacts:
         with open_blob(descriptor.digest) as stream:
-            return _read_layer(stream, descriptor)
+            facts = _read_layer(stream, descriptor)
+            if is_estargz(descriptor.annotations) or is_zstd_chunked(descriptor.annotations):
+                faults = (*facts.faults, *_table_faults(stream, descriptor))
+                facts = replace(facts, faults=faults[:_MOST_FAULTS])
+            return facts
 
     return check
 
@@ -83,7 +90,7 @@ class _Hashing:
 def _read_layer(stream: BinaryIO, descriptor: Descriptor) -> LayerFacts:
     blob = _Hashing(stream, descriptor.digest.partition(":")[0])
     form = "gzip" if descriptor.media_type.endswith("gzip") else None
-    form = "zstd" if descriptor.media_type.endswith("+zstd") else form
+    form = "zstd" if descriptor.media_type.endswith("zstd") else form
     head = blob.read(16)
     found = detect(head)
     faults: list[str] = []
@@ -114,6 +121,35 @@ class _Joined:
             data, self._head = self._head, b""
             return data
         return self._rest.read(count)
+
+
+class _Seeking:
+    """Parts of a stream that can be read at any place."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def at(self, offset: int, count: int) -> bytes:
+        self._stream.seek(offset)
+        parts: list[bytes] = []
+        while count > 0 and (data := self._stream.read(count)):
+            parts.append(data)
+            count -= len(data)
+        return b"".join(parts)
+
+
+def _table_faults(stream: BinaryIO, descriptor: Descriptor) -> list[str]:
+    """What is wrong with the table of contents by which parts of the layer can be read, and with those parts."""
+    from slimstage.tree.partread import check_contents, read_contents  # only for layers that have one
+
+    source = _Seeking(stream)
+    try:
+        contents = read_contents(source, descriptor.size, descriptor.annotations)
+    except DigestMismatch as cause:
+        return [f"the table of contents is not the one of the annotations: want {cause.want}, got {cause.got}"]
+    except FormatError as cause:
+        return [f"the table of contents: {cause.message}"]
+    return list(islice(check_contents(source, contents), _MOST_FAULTS))
 
 
 def _tar_faults(reader: TarReader) -> list[str]:

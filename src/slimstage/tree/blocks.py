@@ -10,21 +10,25 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from slimstage.digest import Digest
 from slimstage.oci.descriptor import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from slimstage.tree.chunked import Chunked, ChunkWriter
 from slimstage.tree.compress import Buffer, Compression, Encoder, encoder
-from slimstage.tree.pack import pack_into
+from slimstage.tree.pack import Blocks, pack_into
+from slimstage.tree.partial import Estargz, PartialFormat, ZstdChunked
 from slimstage.tree.untar import Readable
-from slimstage.values import dataclass
+from slimstage.values import dataclass, field
 
 MEDIA_TYPES: dict[Compression, str] = {
     "gzip": OCI_LAYER_GZIP,
     "zstd": OCI_LAYER_ZSTD,
     "uncompressed": OCI_LAYER,
+    "estargz": OCI_LAYER_GZIP,
+    "zstd:chunked": OCI_LAYER_ZSTD,
 }
 
 
@@ -33,7 +37,7 @@ class PackedLayer:
     """diff_id, size_bytes: of the uncompressed tar. blob_digest, blob_size: of what was written.
 
     file_bytes: content of the files, each file once; 0 where a tar was compressed rather than a directory.
-    skipped: paths that a layer cannot hold, see PackResult.
+    skipped: paths that a layer cannot hold, see PackResult. annotations: that the blob's descriptor must have.
     """
 
     diff_id: Digest
@@ -43,6 +47,7 @@ class PackedLayer:
     media_type: str
     file_bytes: int = 0
     skipped: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def pack_layer(
@@ -63,6 +68,10 @@ def pack_layer(
     clamp_s, clamps_all: see `pack`. progress: called with the bytes of tar done so far, from another thread.
     Raises UsageError for a bad level, StoreError when a file changes meanwhile, OSError of reading and writing.
     """
+    if (form := _partial(compression, level)) is not None:
+        with ChunkWriter(form, out, threads, progress) as writer:
+            packed = pack_into(layer_path, writer, clamp_s=clamp_s, clamps_all=clamps_all)
+            return _chunked(compression, writer.end(), packed.file_bytes, packed.skipped)
     with _Pipeline(encoder(compression, level), out, threads, progress, compression == "uncompressed") as line:
         packed = pack_into(layer_path, line, clamp_s=clamp_s, clamps_all=clamps_all)
         diff_id, blob_digest, blob_size = line.end()
@@ -85,22 +94,57 @@ def compress_tar(
     out: BinaryIO | None = None,
     threads: int | None = None,
 ) -> PackedLayer:
-    """As `pack_layer`, for a tar that is there already: `stream` gives its uncompressed bytes, and is not closed."""
-    size = 0
+    """As `pack_layer`, for a tar that is there already: `stream` gives its uncompressed bytes, and is not closed.
+
+    Raises FormatError as well: it is no tar, where the format has to know what is in it.
+    """
+    if (form := _partial(compression, level)) is not None:
+        with ChunkWriter(form, out, threads) as writer:
+            _feed(stream, writer)
+            return _chunked(compression, writer.end())
     with _Pipeline(encoder(compression, level), out, threads, None, compression == "uncompressed") as line:
-        block = line.first()
-        used = 0
-        while data := stream.read(len(block) - used):
-            block[used : used + len(data)] = data
-            used += len(data)
-            if used == len(block):
-                size += used
-                block, used = line.full(block, used, False), 0
-        if used:
-            size += used
-            line.full(block, used, False)
+        size = _feed(stream, line)
         diff_id, blob_digest, blob_size = line.end()
     return PackedLayer(diff_id, size, blob_digest, blob_size, MEDIA_TYPES[compression])
+
+
+def _feed(stream: Readable, blocks: Blocks) -> int:
+    """Hands all of the stream on; returns how many bytes that were."""
+    size = used = 0
+    block = blocks.first()
+    while data := stream.read(len(block) - used):
+        block[used : used + len(data)] = data
+        used += len(data)
+        if used == len(block):
+            size += used
+            block, used = blocks.full(block, used, False), 0
+    if used:
+        size += used
+        blocks.full(block, used, False)
+    return size
+
+
+def _partial(compression: Compression, level: int | None) -> PartialFormat | None:
+    if compression == "estargz":
+        return Estargz(level)
+    if compression == "zstd:chunked":
+        return ZstdChunked(level)
+    return None
+
+
+def _chunked(
+    compression: Compression, made: Chunked, file_bytes: int = 0, skipped: tuple[str, ...] = ()
+) -> PackedLayer:
+    return PackedLayer(
+        made.diff_id,
+        made.tar_bytes,
+        made.blob_digest,
+        made.blob_size,
+        MEDIA_TYPES[compression],
+        file_bytes,
+        skipped,
+        made.annotations,
+    )
 
 
 class _Pipeline:

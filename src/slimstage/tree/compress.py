@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from slimstage.errors import UsageError
 
-Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed"]
+Compression: TypeAlias = Literal["gzip", "zstd", "uncompressed", "estargz", "zstd:chunked"]
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 THOROUGH_LEVEL = 4
@@ -31,6 +31,11 @@ _SAMPLES = 4
 _STORE_ABOVE = 0.985
 _FAST_ABOVE = 0.72
 _STORED_MAX = 65535
+_SMALL_BYTES = 64 << 10
+GZIP_HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+"""No time, no name, unknown system."""
+_LAST_BLOCK = b"\x03\0"
+"""Of deflate: one that holds nothing and ends the stream."""
 
 
 class Encoder(Protocol):
@@ -52,8 +57,12 @@ class Encoder(Protocol):
 
 
 def encoder(compression: Compression, level: int | None = None) -> Encoder:
-    """A new encoder; no level means: as the block asks for. Raises UsageError for a level that the format lacks."""
-    highest = {"gzip": 9, "zstd": 22, "uncompressed": None}[compression]
+    """A new encoder of one whole stream; no level means: as the block asks for.
+
+    Raises UsageError for a level that the format lacks. The formats that are read in parts are made of members and frames
+    of their own, see tree/partial.py.
+    """
+    highest = {"gzip": 9, "zstd": 22}.get(compression)
     if level is not None and highest is not None and not 0 <= level <= highest:
         raise UsageError(
             f"{compression} has no compression level {level}",
@@ -89,19 +98,11 @@ class _Gzip:
         self._crc = self._size = 0
 
     def head(self) -> bytes:
-        return b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no time, no name, unknown system
+        return GZIP_HEAD
 
     def block(self, data: memoryview, is_bulk: bool) -> tuple[Buffer, int]:
         isal, zlib_ng = _libraries()
-        level = self._level
-        if level is None:
-            ratio = _sampled_ratio(data)
-            if ratio > _STORE_ABOVE:
-                level = 0
-            elif ratio > _FAST_ABOVE:
-                level = 1
-            else:
-                level = FAST_LEVEL if is_bulk else THOROUGH_LEVEL
+        level = _level_for(data, is_bulk) if self._level is None else self._level
         packed: Buffer
         if level == 0:
             packed = _stored(data)
@@ -118,7 +119,7 @@ class _Gzip:
         self._size += count
 
     def tail(self) -> bytes:
-        return b"\x03\0" + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
+        return _LAST_BLOCK + struct.pack("<II", self._crc, self._size & 0xFFFFFFFF)
 
 
 class _Zstd:
@@ -145,6 +146,32 @@ class _Zstd:
 
     def tail(self) -> bytes:
         return b""
+
+
+def gzip_member(data: memoryview, level: int | None) -> bytes:
+    """A whole gzip file of the data; no level means: as the data asks for. Raises nothing."""
+    isal, zlib_ng = _libraries()
+    if level is None:
+        # Sampling a small piece costs as much as it could spare.
+        level = THOROUGH_LEVEL if len(data) <= _SMALL_BYTES else _level_for(data, len(data) > 1 << 20)
+    packed = b""
+    if level:
+        library = isal if level <= 2 else zlib_ng
+        state = library.compressobj(level, library.DEFLATED, -15)
+        packed = state.compress(data) + state.flush()
+    if not level or len(packed) > len(data) + 128:
+        packed = _stored(data) + _LAST_BLOCK
+    return b"".join((GZIP_HEAD, packed, struct.pack("<II", isal.crc32(data), len(data) & 0xFFFFFFFF)))
+
+
+def _level_for(data: memoryview, is_bulk: bool) -> int:
+    """How hard to try: 0 is not at all."""
+    ratio = _sampled_ratio(data)
+    if ratio > _STORE_ABOVE:
+        return 0
+    if ratio > _FAST_ABOVE:
+        return 1
+    return FAST_LEVEL if is_bulk else THOROUGH_LEVEL
 
 
 def _sampled_ratio(data: memoryview) -> float:

@@ -1,0 +1,155 @@
+"""Layers and whole images in another compression: the files stay, the blobs are new.
+
+For most kinds the diff ID stays as well, and with it the config; eStargz adds files to the tar, so its config is a new one.
+What is in the wanted form already is not touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+from slimstage.digest import Digest, digest_bytes
+from slimstage.errors import FormatError, StoreError
+from slimstage.oci.config import LIMIT_BYTES, from_json, to_json
+from slimstage.oci.descriptor import (
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
+    DOCKER_LAYER_ZSTD,
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    Descriptor,
+)
+from slimstage.oci.manifest import Manifest, build_manifest
+from slimstage.oci.validate import LAYER_TYPES
+from slimstage.store.blobs import Blobs
+from slimstage.tree.compress import Compression
+from slimstage.tree.partial import is_estargz, is_zstd_chunked
+from slimstage.tree.untar import Readable
+from slimstage.values import dataclass, replace
+
+KINDS: tuple[Compression, ...] = ("uncompressed", "gzip", "zstd", "estargz", "zstd:chunked")
+_PLAIN_KEYS = (
+    "containerd.io/snapshot/stargz/",
+    "io.containers.estargz.",
+    "io.containers.zstd-chunked.",
+    "io.github.containers.zstd-chunked.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecompressedLayer:
+    """size_bytes: of the uncompressed tar. The blob is in the store."""
+
+    diff_id: Digest
+    size_bytes: int
+    blob: Descriptor
+
+
+def compression_of(blob: Descriptor) -> Compression:
+    """How a layer is compressed, by its media type and what its annotations say of it."""
+    if blob.media_type.endswith("gzip"):
+        return "estargz" if is_estargz(blob.annotations) else "gzip"
+    if blob.media_type.endswith("zstd"):
+        return "zstd:chunked" if is_zstd_chunked(blob.annotations) else "zstd"
+    return "uncompressed"
+
+
+def recompressed(
+    blobs: Blobs, blob: Descriptor, diff_id: Digest, compression: Compression, level: int | None = None
+) -> RecompressedLayer:
+    """The layer in another form, stored.
+
+    Raises StoreError: it does not unpack to its diff ID, or holds what the form cannot. FormatError: it is no tar.
+    """
+    from slimstage.tree.blocks import compress_tar  # only when a layer is packed another way
+    from slimstage.tree.decompress import decompressed
+
+    with blobs.open(blob.digest) as stream, blobs.writer(is_digested=True) as writer:
+        plain = _Digesting(decompressed(stream))
+        made = compress_tar(plain, compression=compression, level=level, out=cast(BinaryIO, writer))
+        plain.finish()
+        if plain.digest != diff_id:
+            raise StoreError(
+                f"layer {diff_id} does not unpack to its diff ID: got {plain.digest}", code="digest-mismatch"
+            )
+        digest, size = writer.commit(made.blob_digest, made.blob_size)
+    kept = {key: value for key, value in blob.annotations.items() if not key.startswith(_PLAIN_KEYS)}
+    found = Descriptor(made.media_type, digest, size, annotations={**kept, **made.annotations})
+    return RecompressedLayer(made.diff_id, made.size_bytes, found)
+
+
+def recompressed_image(
+    blobs: Blobs,
+    manifest: Manifest,
+    compression: Compression,
+    level: int | None = None,
+    told: Callable[[int, int], object] | None = None,
+) -> Manifest:
+    """The image with every layer in that form; manifest, config and layers are in the store then.
+
+    An image that is in the form already is returned as it is, and so is an artifact whose layers are no file trees.
+    told: called with (layers done, layers in all). Raises as `recompressed` does; BlobMissing.
+    """
+    if not all(layer.media_type in LAYER_TYPES for layer in manifest.layers):
+        return manifest
+    if all(compression_of(layer) == compression for layer in manifest.layers):
+        return manifest
+    config = from_json(blobs.read(manifest.config.digest, LIMIT_BYTES))
+    if len(config.diff_ids) != len(manifest.layers):
+        raise FormatError("the config has not one diff ID for each layer", code="bad-document")
+    layers: list[Descriptor] = []
+    diff_ids: list[Digest] = []
+    for number, (layer, diff_id) in enumerate(zip(manifest.layers, config.diff_ids, strict=True)):
+        if told is not None:
+            told(number, len(manifest.layers))
+        if compression_of(layer) != compression:
+            made = recompressed(blobs, layer, diff_id, compression, level)
+            layer, diff_id = made.blob, made.diff_id
+        layers.append(layer)
+        diff_ids.append(diff_id)
+    uses_docker = manifest.config.media_type != OCI_CONFIG and compression not in ("estargz", "zstd:chunked")
+    described = manifest.config
+    if tuple(diff_ids) != config.diff_ids or (not uses_docker and described.media_type != OCI_CONFIG):
+        data = to_json(replace(config, diff_ids=tuple(diff_ids)))
+        blobs.put(data)
+        media_type = described.media_type if uses_docker else OCI_CONFIG
+        described = replace(described, media_type=media_type, digest=digest_bytes(data), size=len(data))
+    types = _DOCKER_TYPES if uses_docker else _OCI_TYPES
+    made_manifest = build_manifest(
+        described,
+        [replace(layer, media_type=types.get(layer.media_type, layer.media_type)) for layer in layers],
+        manifest.annotations,
+        uses_docker_types=uses_docker,
+        artifact_type=manifest.artifact_type,
+        subject=manifest.subject,
+    )
+    blobs.put(made_manifest.raw)
+    return made_manifest
+
+
+_DOCKER_TYPES = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD}
+_OCI_TYPES = {docker: oci for oci, docker in _DOCKER_TYPES.items()}
+
+
+class _Digesting:
+    """Digests what is read through it."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream, self._state = stream, hashlib.sha256()
+
+    def read(self, count: int = -1, /) -> bytes:
+        data = self._stream.read(count)
+        self._state.update(data)
+        return data
+
+    def finish(self) -> None:
+        while self.read(1 << 20):
+            pass
+
+    @property
+    def digest(self) -> Digest:
+        return Digest("sha256:" + self._state.hexdigest())
