@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analyze": {*SINGLE, "oci", "tree", "store"},
     "container": {*SINGLE, "oci", "tree", "store", "sandbox"},
     "bases": {*SINGLE, "oci", "tree", "store", "registry", "sandbox"},
-    "cache": {*SINGLE, "plan", "oci", "store", "registry"},
+    "cache": {*SINGLE, "plan", "oci", "tree", "store", "registry"},
 }
 MAY_IMPORT["build"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "build"}

@@ -63,6 +63,30 @@ class CacheHit:
     title: str
     line: int
     layer_bytes: int
+    source: str = ""
+    """The cache of another machine that has it; "" for this store."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRead:
+    """A `--cache-from` was asked for what it has; `is_there` False: there is no cache yet."""
+
+    at_s: float
+    name: str
+    record_count: int
+    is_there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWritten:
+    """A `--cache-to` has what this build made. `sent_bytes` were not there before."""
+
+    at_s: float
+    name: str
+    digest: str
+    record_count: int
+    layer_count: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +168,8 @@ Event: TypeAlias = (
     | BaseProgress
     | StepStarted
     | CacheHit
+    | CacheRead
+    | CacheWritten
     | LogLine
     | TransferProgress
     | StepFinished

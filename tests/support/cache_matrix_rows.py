@@ -212,7 +212,7 @@ ARGUMENTS = (
     _row("SOURCE_DATE_EPOCH as build argument", ALL_RUNS, args=_given("SOURCE_DATE_EPOCH=1700000000"),
          why=_by_itself(RUNS, "SOURCE_DATE_EPOCH is new"),
          note="our steps see it, declared or not, so that tools in them can heed it (decision 4)"),
-    _row("BUILDKIT_INLINE_CACHE", args=_given("BUILDKIT_INLINE_CACHE=1")),
+    _row("BUILDKIT_INLINE_CACHE", args=_given("BUILDKIT_INLINE_CACHE=1"), image="other"),
     _row("BUILDKIT_SANDBOX_HOSTNAME", ALL_RUNS, args=_given("BUILDKIT_SANDBOX_HOSTNAME=x"),
          why=_by_itself(RUNS, "hostname is new")),
     _row("BUILDKIT_CACHE_MOUNT_NS", args=_given("BUILDKIT_CACHE_MOUNT_NS=ns")),

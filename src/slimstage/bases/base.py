@@ -9,7 +9,8 @@ from slimstage.events import Listener
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform
 from slimstage.store.images import ImageLayer
-from slimstage.store.snapshots import Stack
+from slimstage.store.packed import PackedLayer
+from slimstage.store.snapshots import LayerId, Stack
 from slimstage.values import dataclass
 
 
@@ -25,6 +26,14 @@ class Base:
     config: ImageConfig
     platform: Platform
     layers: tuple[ImageLayer, ...]
+
+
+class Systems(Protocol):
+    """Where base systems are found that were made elsewhere."""
+
+    def system(self, key: str) -> tuple[str, PackedLayer, LayerId] | None:
+        """(config, layer, its directory in the store, promised) of the system with this key; None: not known."""
+        ...
 
 
 class BaseResolver(Protocol):
@@ -44,6 +53,17 @@ class BaseResolver(Protocol):
 
         Every byte is verified: blob digest, size, diff ID. Raises FormatError, RegistryError, StoreError.
         """
+        ...
+
+    def promise(self, base: Base, listener: Listener, step: str) -> Stack:
+        """As `fetch`, but nothing comes before it is asked for: directories, or a layer's own blob.
+
+        What is asked for later may raise what `fetch` raises.
+        """
+        ...
+
+    def system_key(self, base: Base) -> str | None:
+        """What names the base's system in a store or a cache; None for an image that came from elsewhere."""
         ...
 
     def layers(self, base: Base) -> tuple[ImageLayer, ...]:

@@ -16,8 +16,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
-from slimstage.bases.base import Base
+from slimstage.bases.base import Base, Systems
 from slimstage.bases.files import FileBase, parse_file_base
 from slimstage.bases.named import NamedImages, parse_name
 from slimstage.bases.unpack import LayerUnpacker
@@ -43,6 +44,7 @@ class Bases:
     registries: `[registry."HOST:PORT"]` of the settings. listener: hears what long resolving does (mmdebstrap).
     names: reference → what the user calls it, where a named context stands in for an image. cancel: when it is set,
     transfers and mmdebstrap end soon, with Interrupted. is_build: errors may say what a Dockerfile's user can do instead.
+    made_elsewhere: asked for a system before one is made.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Bases:
         names: Mapping[str, str] | None = None,
         cancel: threading.Event | None = None,
         is_build: bool = True,
+        made_elsewhere: Systems | None = None,
     ) -> None:
         self._store, self._listener, self._clock, self._cancel = store, listener, clock, cancel
+        self._made_elsewhere = made_elsewhere
         self._names = names or {}
         self._unpacker = LayerUnpacker(store)
         self._named = NamedImages(store, registries or {}, self._names.values(), is_build=is_build)
@@ -66,7 +70,13 @@ class Bases:
             from slimstage.bases.systems import DebianSystems  # what a cached build of other bases has no use for
 
             name = self._names.get(reference) or reference.partition("?")[0]
-            systems = DebianSystems(self._store, self._unpacker, lambda doing: self._say(name, doing), self._cancel)
+            systems = DebianSystems(
+                self._store,
+                self._unpacker,
+                lambda doing: self._say(name, doing),
+                self._cancel,
+                made_elsewhere=self._made_elsewhere,
+            )
             return self._from_store(reference, systems.get(reference, platform))
         file = parse_file_base(reference)
         if file is not None:
@@ -81,6 +91,10 @@ class Bases:
 
     def fetch(self, base: Base, listener: Listener, step: str) -> Stack:
         """See `BaseResolver.fetch`."""
+        self._store.snapshots.bring(tuple(layer.layer for layer in base.layers if layer.layer))
+        return self._fetch(base, listener, step)
+
+    def _fetch(self, base: Base, listener: Listener, step: str) -> Stack:
         layers = self.layers(base)
         missing = [layer for layer in layers if layer.layer is None or not self._store.snapshots.has((layer.layer,))]
         if not missing:
@@ -111,6 +125,36 @@ class Bases:
     def close(self) -> None:
         """Ends transfers of other threads (they raise Interrupted) and closes connections. Idempotent."""
         self._named.close()
+    def promise(self, base: Base, listener: Listener, step: str) -> Stack:
+        """See `BaseResolver.promise`."""
+        store, layers = self._store, self.layers(base)
+
+        def bring() -> None:
+            self._fetch(base, listener, step)
+
+        def get(blob: Descriptor) -> None:
+            progress = _Progress(
+                lambda done: listener(TransferProgress(self._clock(), step, base.reference, done, blob.size))
+            )
+            progress.cancel = self._cancel
+            with self._blobs_of(base, progress) as fetch:
+                fetch(blob)
+
+        for layer in layers:
+            assert layer.layer is not None
+            if not store.snapshots.gives((layer.layer,)):
+                store.snapshots.promise(layer.layer, 0, bring)
+            if layer.blob is not None and not store.blobs.gives(layer.blob.digest):
+                store.blobs.promise(layer.blob, partial(get, layer.blob))
+        return tuple(layer.layer for layer in layers if layer.layer)
+
+    def system_key(self, base: Base) -> str | None:
+        """See `BaseResolver.system_key`."""
+        if not base.reference.startswith(DEBIAN):
+            return None
+        from slimstage.bases.systems import system_key  # what a cached build of other bases has no use for
+
+        return system_key(base.reference, base.platform)
 
     def layers(self, base: Base) -> tuple[ImageLayer, ...]:
         """The base's layers with all that is known once they are unpacked: sizes and directories."""

@@ -8,17 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 
+from slimstage.bases.base import Systems
 from slimstage.bases.debian import DebianSpec, check_architecture, debian_config, parse_debian
 from slimstage.bases.unpack import LayerUnpacker
-from slimstage.errors import SandboxError
-from slimstage.oci.config import ImageConfig, to_json
+from slimstage.errors import FormatError, SandboxError
+from slimstage.oci.config import ImageConfig, from_json, to_json
 from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER, Descriptor, Platform
 from slimstage.oci.manifest import build_manifest
+from slimstage.oci.select import check_platform
 from slimstage.store.files import wait_lock, wait_lock_cancellable
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.records import Record
 from slimstage.store.store import Store
 from slimstage.values import replace
+
+
+def system_key(reference: str, platform: Platform) -> str:
+    """What names the system in a store. Raises PlanError for a reference that is none."""
+    return f"debian-{parse_debian(reference).key(platform)}"
 
 
 class DebianSystems:
@@ -30,15 +37,21 @@ class DebianSystems:
         unpacker: LayerUnpacker,
         say: Callable[[str], None],
         cancel: threading.Event | None = None,
+        *,
+        made_elsewhere: Systems | None = None,
     ) -> None:
         self._store, self._unpacker, self._say, self._cancel = store, unpacker, say, cancel
+        self._made_elsewhere = made_elsewhere
 
     def get(self, reference: str, platform: Platform) -> StoredImage:
-        """The stored image of the system, whose layer is unpacked. Raises PlanError, SandboxError, StoreError, Interrupted."""
+        """The stored image of the system, whose layer is unpacked or promised.
+
+        Raises PlanError, SandboxError, StoreError, Interrupted.
+        """
         spec = parse_debian(reference)
         check_architecture(spec, platform)
-        key = f"debian-{spec.key(platform)}"
-        stored = self._kept(key)
+        key = system_key(reference, platform)
+        stored = self._kept(key) or self._from_elsewhere(spec, key, platform)
         if stored is not None:
             return stored
         # Lock files of this name are removed by a prune when nobody holds them.
@@ -53,11 +66,30 @@ class DebianSystems:
             return None
         return stored
 
+    def _from_elsewhere(self, spec: DebianSpec, key: str, platform: Platform) -> StoredImage | None:
+        """The system as another machine made it; kept in this store once its files are here."""
+        found = self._made_elsewhere.system(key) if self._made_elsewhere is not None else None
+        if found is None:
+            return None
+        text, packed, place = found
+        try:
+            config = from_json(text.encode())
+            check_platform(config, platform)
+        except FormatError:
+            return None
+        if config.diff_ids != (packed.diff_id,) or len(config.history) != 1:
+            return None
+        stored = self._described(config, text.encode(), ImageLayer(packed.diff_id, packed.size_bytes, None, place))
+        if self._store.snapshots.has((place,)):
+            self._store.images.put(stored, (_name(spec, key),))
+            self._store.records.put(Record(key, stored.id, None, created_s=time.time()))
+        return stored
+
     def _make(self, spec: DebianSpec, key: str, platform: Platform) -> StoredImage:
         self._say("making the base system, once for this store")
         layer, file_bytes = self._layer(spec, platform)
         config = replace(debian_config(spec, platform), diff_ids=(layer.diff_id,))
-        stored = self._put(config, layer, f"localhost/debian/{spec.suite}:{key.partition('-')[2][:12]}")
+        stored = self._put(config, layer, _name(spec, key))
         self._store.records.put(Record(key, stored.id, None, created_s=time.time()))
         self._say(f"made, {file_bytes / 1e6:.0f} MB")
         return stored
@@ -83,13 +115,19 @@ class DebianSystems:
         return make(0)
 
     def _put(self, config: ImageConfig, layer: ImageLayer, name: str) -> StoredImage:
-        raw = to_json(config)
+        stored = self._described(config, to_json(config), layer)
+        self._store.images.put(stored, (name,))
+        return stored
+
+    def _described(self, config: ImageConfig, raw: bytes, layer: ImageLayer) -> StoredImage:
         image, _ = self._store.blobs.put(raw)
         # Not packed before someone asks for bytes: until then its descriptor is that of the plain tar.
         described = Descriptor(OCI_LAYER, layer.diff_id, layer.size_bytes)
         manifest = build_manifest(Descriptor(OCI_CONFIG, image, len(raw)), (described,))
         self._store.blobs.put(manifest.raw)
         layer = replace(layer, created_by=config.history[0].created_by)
-        stored = StoredImage(image, manifest.digest, config.platform, (layer,), time.time())
-        self._store.images.put(stored, (name,))
-        return stored
+        return StoredImage(image, manifest.digest, config.platform, (layer,), time.time())
+
+
+def _name(spec: DebianSpec, key: str) -> str:
+    return f"localhost/debian/{spec.suite}:{key.partition('-')[2][:12]}"

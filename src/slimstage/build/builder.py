@@ -13,15 +13,22 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from slimstage.build.executor import StepOutcome, ThreadExecutor
 from slimstage.build.files import FileSteps
 from slimstage.build.image import BuiltImage, ImageMaker
 from slimstage.build.outputs import Outputs
 from slimstage.build.packing import Packer
-from slimstage.build.preparation import prepare
-from slimstage.build.request import BuildRequest, BuildResult, OutputResult, OutputSpec, WarningResult
+from slimstage.build.preparation import prepare, with_defaults
+from slimstage.build.request import (
+    BuildRequest,
+    BuildResult,
+    CacheResult,
+    OutputResult,
+    OutputSpec,
+    WarningResult,
+)
 from slimstage.build.results import layer_results, stage_results, stayed_behind, step_results
 from slimstage.build.run import key_values
 from slimstage.build.running import RunSteps
@@ -29,14 +36,21 @@ from slimstage.build.sandboxes import SandboxOnce
 from slimstage.build.scheduler import Progress, Scheduler
 from slimstage.build.worker import Numbering, Worker
 from slimstage.cache.lasttime import LastTime
-from slimstage.cache.local import LocalCache
+from slimstage.cache.local import Cache, LocalCache
+from slimstage.context.open import OpenedContext, open_context
 from slimstage.digest import digest_json
 from slimstage.errors import StoreError
 from slimstage.events import BuildFinished, BuildStarted, CacheHit, Event, Listener, Warned, ignore
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, WorkdirStep
+from slimstage.store.promises import PromiseBroken
 from slimstage.store.records import Record
+from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.values import replace
+
+if TYPE_CHECKING:
+    from slimstage.build.caching import StepFact
+    from slimstage.cache.remote import RemoteCache
 
 FEWEST_JOBS = 4
 """Steps that run at once even on few cores: many wait for a network or a disk."""
@@ -45,44 +59,88 @@ FEWEST_JOBS = 4
 def build(
     request: BuildRequest, store: Store, listener: Listener = ignore, cancel: threading.Event | None = None
 ) -> BuildResult:
-    """Builds the target and writes every output.
+    """Builds the target and writes every output, then the caches.
 
     Raises: every kind of SlimstageError; when it does, nothing of the build is left but cached steps.
     """
-    with _engine(request, store, listener, cancel or threading.Event()) as engine:
-        return engine.build()
+    with _opened(request, store, listener, cancel or threading.Event()) as job:
+        while True:
+            try:
+                with _engine(job) as engine:
+                    return engine.build()
+            except PromiseBroken:
+                job.is_again = True  # without what does not come: what was done meanwhile is in the store
 
 
 def plan(request: BuildRequest, store: Store, listener: Listener = ignore) -> tuple[Graph, dict[str, bool]]:
     """The graph of the request and, for each step, whether the cache has it. Runs no step."""
-    with _engine(request, store, listener, threading.Event()) as engine:
-        return engine.prepared.graph, engine.scheduler.probe()
+    with _opened(request, store, listener, threading.Event()) as job, _engine(job) as engine:
+        return engine.prepared.graph, engine.scheduler.probe(engine.targets())
+
+
+class _Job:
+    """What stays the same however often a build has to be planned."""
+
+    def __init__(self, request: BuildRequest, store: Store, listener: Listener, cancel: threading.Event) -> None:
+        self._began = time.monotonic()
+        self._listener = listener
+        self.request, self.store, self.cancel = with_defaults(request), store, cancel
+        self.warnings: list[WarningResult] = []
+        self.is_again = False
+        self.opened: OpenedContext
+        self.remote: RemoteCache | None = None
+
+    def clock(self) -> float:
+        return time.monotonic() - self._began
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.warnings.append(WarningResult(event.code, event.message, event.line))
+        self._listener(event)
 
 
 @contextmanager
-def _engine(request: BuildRequest, store: Store, listener: Listener, cancel: threading.Event) -> Iterator[_Engine]:
+def _opened(request: BuildRequest, store: Store, listener: Listener, cancel: threading.Event) -> Iterator[_Job]:
+    job = _Job(request, store, listener, cancel)
     with ExitStack() as cleanup:
-        yield _Engine(request, store, listener, cancel, cleanup)
+        job.opened = cleanup.enter_context(open_context(job.request, store.session.directory))
+        if request.cache_from:
+            from slimstage.build.caching import remote_cache  # few builds have such caches
+
+            job.remote = remote_cache(job.request, store, job.emit, job.clock)
+            cleanup.callback(job.remote.close)
+        yield job
+
+
+@contextmanager
+def _engine(job: _Job) -> Iterator[_Engine]:
+    with ExitStack() as cleanup:
+        yield _Engine(job, cleanup)
 
 
 class _Engine:
     """One build, from its request to its result."""
 
-    def __init__(
-        self, request: BuildRequest, store: Store, listener: Listener, cancel: threading.Event, cleanup: ExitStack
-    ) -> None:
-        self._began = time.monotonic()
+    def __init__(self, job: _Job, cleanup: ExitStack) -> None:
+        self._job, store, cancel = job, job.store, job.cancel
         self._store, self._cancel = store, cancel
-        self._warnings: list[WarningResult] = []
-        self._listener = listener
+        self._emit, self._clock, remote = job.emit, job.clock, job.remote
         self._sizes: dict[StepId, int] = {}
-        self.prepared = prepared = prepare(request, store, self._emit, self._clock, cleanup, cancel)
+        self._sources: dict[StepId, str] = {}
+        self._is_over = True
+        self.prepared = prepared = prepare(
+            job.request, job.opened, store, self._emit, self._clock, cleanup, cancel, remote
+        )
         self._request = request = prepared.request
         graph = prepared.graph
         self._jobs = request.jobs or max(FEWEST_JOBS, os.cpu_count() or 1)
         self._numbering = _number(graph)
         self._place = digest_json(prepared.name)  # not the name: it may be a URL with credentials
-        self._cache = LocalCache(store)
+        self._cache: Cache = LocalCache(store)
+        if remote is not None:
+            from slimstage.cache.remote import CombinedCache  # few builds have such caches
+
+            self._cache = CombinedCache(self._cache, remote)
         self._packer = Packer(store, threads=os.cpu_count() or 1)
         cleanup.callback(self._packer.close)
         self._images = ImageMaker(store, self._packer, request)
@@ -102,10 +160,11 @@ class _Engine:
             extra=self._extra,
             cancel=cancel,
             spans=prepared.spans,
+            promises_bases=remote is not None,
         )
         executor = ThreadExecutor(worker.work, self._jobs)
         cleanup.callback(executor.close)
-        cleanup.callback(cancel.set)
+        cleanup.callback(self._end)
         self.scheduler = Scheduler(
             graph,
             self._cache,
@@ -123,24 +182,63 @@ class _Engine:
         graph, request = self.prepared.graph, self._request
         target = graph.stage(graph.target)
         names = tuple(stage.name for stage in graph.stages)
-        self._emit(BuildStarted(self._clock(), names, len(graph.steps), target.name))
-        for message in graph.warnings:
-            self._warn("plan", message)
+        if not self._job.is_again:
+            self._emit(BuildStarted(self._clock(), names, len(graph.steps), target.name))
+            for message in graph.warnings:
+                self._warn("plan", message)
         try:
             with self._store.session.steady():
-                self.scheduler.probe()
-            wanted = [stage.last for stage in graph.stages if request.keeps_all_stages and stage.last]
+                self.scheduler.probe(self.targets())
             try:
-                progress = self.scheduler.run([*wanted, *([target.last] if target.last else [])], self._cancel)
+                progress = self.scheduler.run(self.targets(), self._cancel)
             finally:
                 self._remember()
             image, outputs = self._outputs(progress)
-        except BaseException:
-            self._emit(BuildFinished(self._clock(), None, 0, ok=False))
+            caches = self._write_caches(progress) if request.cache_to else ()
+        except BaseException as error:
+            if not isinstance(error, PromiseBroken):
+                self._emit(BuildFinished(self._clock(), None, 0, ok=False))
+            self._is_over = not isinstance(error, PromiseBroken)
             raise
-        result = self._result(image, progress.outcomes, outputs)
+        result = self._result(image, progress.outcomes, outputs, caches)
         self._emit(BuildFinished(self._clock(), result.image_id, result.size_bytes, ok=True))
         return result
+
+    def targets(self) -> list[StepId]:
+        """The steps whose trees the build is asked for."""
+        graph = self.prepared.graph
+        wanted = [stage.last for stage in graph.stages if self._request.keeps_all_stages and stage.last]
+        last = graph.stage(graph.target).last
+        return [*wanted, *([last] if last else [])]
+
+    def _write_caches(self, progress: Progress) -> tuple[CacheResult, ...]:
+        from slimstage.build.caching import CacheWriter  # few builds write such caches
+
+        writer = CacheWriter(self._request, self.prepared, self._store, self._packer, self._emit, self._clock)
+        return writer.write(self._facts(progress))
+
+    def _facts(self, progress: Progress) -> list[StepFact]:
+        from slimstage.build.caching import step_facts  # few builds write such caches
+
+        remote = self._job.remote
+
+        def keys_of(layer: LayerId) -> list[str]:
+            return [*self._store.records.keys_of(layer, 8), *(remote.keys_of(layer) if remote is not None else ())]
+
+        return step_facts(self.prepared.graph, progress.outcomes, self.scheduler.records(), keys_of)
+
+    def _with_cache(self, image: BuiltImage, progress: Progress) -> BuiltImage:
+        """With the inline cache in it that the request asks for."""
+        if not any(target.place.kind == "inline" for target in self._request.cache_to):
+            return image
+        from slimstage.build.caching import with_inline_cache  # few builds write such caches
+
+        return with_inline_cache(image, self._facts(progress), self._store.snapshots.size_bytes)
+
+    def _end(self) -> None:
+        """Whatever still runs has no use any more, unless all is planned once more."""
+        if self._is_over:
+            self._cancel.set()
 
     def _outputs(self, progress: Progress) -> tuple[BuiltImage, tuple[OutputResult, ...]]:
         """Writes every output. The image that the result speaks of is the first one that has blobs, else the first."""
@@ -150,13 +248,27 @@ class _Engine:
         written: list[OutputResult] = []
         images: list[BuiltImage] = []
         for output in request.outputs:
-            images.append(self._images.make(prepared, target, progress, output))
+            images.append(self._with_cache(self._images.make(prepared, target, progress, output), progress))
+            self._bring(output, images[-1])
             written.append(outputs.write(output, images[-1], self._images.times(output)))
         image = next((each for each in images if each.blobs and all(each.blobs)), images[0])
         return image, tuple(written)
 
+    def _bring(self, output: OutputSpec, image: BuiltImage) -> None:
+        """What an output holds the bytes of has to be here before it begins: half of one cannot be taken back."""
+        if output.kind in ("oci", "docker"):
+            for blob in image.blobs:
+                if blob is not None and self._store.blobs.gives(blob.digest):
+                    self._store.blobs.path(blob.digest)
+        else:
+            self._store.snapshots.bring(tuple(layer.layer for layer in image.layers if layer.layer))
+
     def _result(
-        self, image: BuiltImage, outcomes: Mapping[StepId, StepOutcome], outputs: tuple[OutputResult, ...]
+        self,
+        image: BuiltImage,
+        outcomes: Mapping[StepId, StepOutcome],
+        outputs: tuple[OutputResult, ...],
+        caches: tuple[CacheResult, ...],
     ) -> BuildResult:
         graph = self.prepared.graph
         prepared = self.prepared
@@ -181,10 +293,11 @@ class _Engine:
             stages=tuple(
                 replace(each, size_bytes=size_bytes) if each.index == graph.target else each for each in stages
             ),
-            steps=step_results(graph, outcomes, self._sizes),
-            warnings=tuple(self._warnings),
+            steps=step_results(graph, outcomes, self._sizes, self._sources),
+            warnings=tuple(self._job.warnings),
             outputs=outputs,
             stayed_behind=stayed_behind(graph, outcomes, bases, self._sizes),
+            caches=caches,
         )
 
     # What the scheduler asks and tells ------------------------------------------------------------------------
@@ -214,7 +327,10 @@ class _Engine:
         shown = self._numbering[step.id]
         size = self._store.snapshots.size_bytes(record.layer) if record and record.layer else 0
         self._sizes[step.id] = size
-        self._emit(CacheHit(self._clock(), step.id, shown.stage, shown.number, shown.of, step.title, step.line, size))
+        source = self._sources[step.id] = record.source if record else ""
+        self._emit(
+            CacheHit(self._clock(), step.id, shown.stage, shown.number, shown.of, step.title, step.line, size, source)
+        )
 
     def _on_done(self, step: AnyStep, outcome: StepOutcome) -> None:
         if step.stage in self.prepared.target_chain and not isinstance(step, BaseStep):
@@ -222,14 +338,6 @@ class _Engine:
                 self._images.begin(layer)
 
     # Telling --------------------------------------------------------------------------------------------------
-
-    def _clock(self) -> float:
-        return time.monotonic() - self._began
-
-    def _emit(self, event: Event) -> None:
-        if isinstance(event, Warned):
-            self._warnings.append(WarningResult(event.code, event.message, event.line))
-        self._listener(event)
 
     def _warn(self, code: str, message: str) -> None:
         self._emit(Warned(self._clock(), code, message))

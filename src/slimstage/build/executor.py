@@ -25,7 +25,7 @@ class StepTask:
     parent: the stack it stands on. sources: the stacks of the other steps it reads from. keys: the content keys of all
     its inputs. last_key: of the record that the step had the last time (`Before.key`). forced_by: the option for which
     the cache is not asked, or "". above: the title of the parent step, "" when that is a base; has_above_run: in this
-    build.
+    build. is_read: False when nothing but cached steps stands on it, so that nobody may ever ask for its files.
     """
 
     step: AnyStep
@@ -36,13 +36,14 @@ class StepTask:
     forced_by: str = ""
     above: str = ""
     has_above_run: bool = False
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
     """A step that is done. `layers`: its own, to put on the parent's stack. `why`: why it ran; empty when cached.
 
-    key: of its record, "" for a base.
+    key: of its record, "" for a base. source: the cache of another machine that has it, "" for this store.
     """
 
     step: StepId
@@ -54,6 +55,7 @@ class StepOutcome:
     created_s: float = 0.0
     why: str = ""
     key: str = ""
+    source: str = ""
 
 
 class Executor(Protocol):

@@ -165,7 +165,7 @@ class ImageMaker:
 
     def _with_blob(self, layer: ImageLayer, format: LayerFormat, *, forces: bool) -> ImageLayer:
         """The layer with its bytes in the blob store: those by which it came, or packed from its directory."""
-        here = layer.blob if layer.blob and self._store.blobs.has(layer.blob.digest) else None
+        here = layer.blob if layer.blob and self._store.blobs.gives(layer.blob.digest) else None
         fits = here is not None and (not forces or compression_of(here) == format.compression)
         if here is not None and fits:
             return replace(layer, blob=here)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from slimstage.bases.base import Base, BaseResolver
+from slimstage.bases.base import Base, BaseResolver, Systems
 from slimstage.bases.resolve import Bases
 from slimstage.build.request import BuildRequest, OutputSpec
 from slimstage.context.local import LocalContext
@@ -53,18 +53,19 @@ class Prepared:
 
 def prepare(
     request: BuildRequest,
+    opened: OpenedContext,
     store: Store,
     listener: Listener,
     clock: Callable[[], float],
     cleanup: ExitStack,
     cancel: threading.Event | None = None,
+    made_elsewhere: Systems | None = None,
 ) -> Prepared:
     """Reads and resolves all that the target needs, and nothing else. `cleanup` closes what was opened.
 
+    opened: the request's context. made_elsewhere: see `Bases`.
     Raises UsageError, DockerfileError, PlanError, ContextError, RegistryError, SandboxError.
     """
-    request = _with_defaults(request)
-    opened = cleanup.enter_context(open_context(request, store.session.directory))
     dockerfile = parse(opened.dockerfile_text, opened.dockerfile_name)
     planned = PlanRequest(
         build_platform=host_platform(),
@@ -77,7 +78,7 @@ def prepare(
         entitlements=request.entitlements,
     )
     names = {value: name for name, value in request.named_contexts.items()}
-    bases = Bases(store, request.registries, listener, clock, names=names, cancel=cancel)
+    bases = Bases(store, request.registries, listener, clock, names=names, cancel=cancel, made_elsewhere=made_elsewhere)
     provider = _Provider(bases, request, listener, clock, names)
     provider.resolve_all(bases_needed(dockerfile, planned))
     graph = lower(dockerfile, planned, provider)
@@ -147,7 +148,8 @@ class _Provider:
         return base
 
 
-def _with_defaults(request: BuildRequest) -> BuildRequest:
+def with_defaults(request: BuildRequest) -> BuildRequest:
+    """The request with the output and the epoch that it implies."""
     if not request.outputs:
         request = replace(request, outputs=(OutputSpec("image"),))
     if request.is_reproducible and request.source_date_epoch_s is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
+from slimstage.cache.places import CacheKind, CachePlace, CacheTarget
 from slimstage.oci.descriptor import Platform
 from slimstage.sandbox.spec import Limits
 from slimstage.values import dataclass, field
@@ -84,6 +85,11 @@ class BuildRequest:
     registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """`[registry."HOST:PORT"]` of the settings: mirrors, plain-http, ca."""
     keeps_all_stages: bool = False
+    cache_from: tuple[CachePlace, ...] = ()
+    """Caches of other machines, asked in this order after the store's own."""
+    cache_to: tuple[CacheTarget, ...] = ()
+    carries_cache_mounts: bool = False
+    """`--cache-mounts`: what `RUN --mount=type=cache` directories hold travels with the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +140,8 @@ class StepResult:
     layer_bytes: int
     why: str
     """For a step that ran: what changed since the last time. Empty for a cached one."""
+    cached_from: str = ""
+    """The cache of another machine that had a cached one; empty for this store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,18 @@ class OutputResult:
     type: OutputKind
     destination: str | None
     digest: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheResult:
+    """One cache that was written. digest: of its manifest, of the image's own for an inline one; sent_bytes: of blobs."""
+
+    type: CacheKind
+    destination: str
+    digest: str
+    records: int
+    layers: int
+    sent_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,3 +187,4 @@ class BuildResult:
     warnings: tuple[WarningResult, ...]
     outputs: tuple[OutputResult, ...]
     stayed_behind: StayedBehind = field(default_factory=StayedBehind)
+    caches: tuple[CacheResult, ...] = ()

@@ -14,11 +14,14 @@ from slimstage.plan.graph import BaseStep, CopyStep, FromStep, Graph, StagePlan,
 
 
 def step_results(
-    graph: Graph, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]
+    graph: Graph,
+    outcomes: Mapping[StepId, StepOutcome],
+    sizes: Mapping[StepId, int],
+    sources: Mapping[StepId, str] | None = None,
 ) -> tuple[StepResult, ...]:
     """One for each step, in the graph's order; a step that was not needed at all is a cached one.
 
-    sizes: layer bytes of cached steps, as far as known.
+    sizes: layer bytes of cached steps, as far as known. sources: the caches that had steps which were not needed.
     """
     names = {stage.index: stage.name for stage in graph.stages}
     results = []
@@ -34,6 +37,7 @@ def step_results(
                 duration_s=round(outcome.duration_s, 4) if outcome else 0.0,
                 layer_bytes=(outcome.layer_bytes if outcome else 0) or sizes.get(step.id, 0),
                 why=outcome.why if outcome else "",
+                cached_from=outcome.source if outcome else (sources or {}).get(step.id, ""),
             )
         )
     return tuple(results)

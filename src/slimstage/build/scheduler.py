@@ -25,6 +25,7 @@ from slimstage.cache.keys import (
 from slimstage.cache.local import Cache
 from slimstage.errors import Interrupted
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, inputs_of
+from slimstage.store.promises import PromiseBroken
 from slimstage.store.records import Record
 from slimstage.store.snapshots import Stack
 
@@ -96,11 +97,30 @@ class Scheduler:
         self._on_cached, self._on_done, self._at_once = on_cached, on_done, at_once
         self.progress = Progress()
         self._hits: dict[StepId, Record] = {}
+        self._hollow: set[StepId] = set()
+        self._read_before: dict[StepId, Sequence[Any]] = {}
+        self._read_bases: frozenset[StepId] = frozenset()
 
     # What is known without doing anything ---------------------------------------------------------------------
 
-    def probe(self) -> dict[StepId, bool]:
-        """Asks the cache about every step whose key can be known; True: cached."""
+    def probe(self, targets: Iterable[StepId] = ()) -> dict[StepId, bool]:
+        """Asks the cache about every step whose key can be known; True: cached.
+
+        A record whose layer nobody has answers for a step that is not needed for the targets, and for no other: then it
+        runs, and what stands on it is asked for anew.
+        """
+        wanted = list(targets)
+        found = self._probe()
+        while hollow := [
+            step for step in self.needed(wanted) if step in self._hits and not self._hits[step].has_result
+        ]:
+            self._hollow.update(hollow)
+            self.progress.keys.clear()
+            self._hits.clear()
+            found = self._probe()
+        return found
+
+    def _probe(self) -> dict[StepId, bool]:
         keys = self.progress.keys
         for step in self._graph.steps.values():
             if isinstance(step, BaseStep):
@@ -110,6 +130,8 @@ class Scheduler:
             if any(each not in keys for each in inputs):
                 continue
             record = self._look_up(step)
+            if record and not record.has_result and step.id in self._hollow:
+                continue
             if record and not self._forced_by(step):
                 keys[step.id], self._hits[step.id] = self._tree_key(step, record.content_key), record
         return {s.id: s.id in self._hits or isinstance(s, BaseStep) for s in self._graph.steps.values()}
@@ -126,7 +148,9 @@ class Scheduler:
         keys = self.progress.keys
         parent = keys[step.parent] if step.parent else EMPTY_TREE
         if self._reads_beforehand(step):
-            return self._cache.find(content_key(step, parent, self._digests(step), self._extra(step)))
+            if step.id not in self._read_before:
+                self._read_before[step.id] = self._digests(step)
+            return self._cache.find(content_key(step, parent, self._read_before[step.id], self._extra(step)))
         if is_volatile(step):
             return None
         if not reads_files(step):
@@ -151,8 +175,12 @@ class Scheduler:
         return [each for each in self._graph.steps if each in found]
 
     def run(self, targets: Iterable[StepId], cancel: threading.Event) -> Progress:
-        """Does all that the targets need. Raises the first step's error, after the others were told to end."""
+        """Does all that the targets need. Raises the first step's error, after the others were told to end.
+
+        Not after a PromiseBroken: what the others give is of use when all is planned again.
+        """
         needed = self.needed(targets)
+        self._read_bases = self._bases_read(needed)
         queue = _Queue({each: self._waits_for(each) for each in needed})
         chosen = frozenset(needed)
         for step in self._graph.steps.values():
@@ -173,7 +201,8 @@ class Scheduler:
                 error = future.exception()
                 if error:
                     failures.append(error)
-                    cancel.set()
+                    if not isinstance(error, PromiseBroken):
+                        cancel.set()
                 else:
                     self._finish(self._graph.steps[step_id], future.result(), queue)
         if failures:
@@ -181,6 +210,23 @@ class Scheduler:
         if len(self.progress.outcomes) < len(needed):
             raise Interrupted("the build was interrupted")
         return self.progress
+
+    def _bases_read(self, needed: Iterable[StepId]) -> frozenset[StepId]:
+        """The bases below what will run, or below what that reads from."""
+        seen: set[StepId] = set()
+        for step in needed:
+            if step in self._hits or isinstance(self._graph.steps[step], BaseStep):
+                continue
+            for each in inputs_of(self._graph.steps[step]):
+                below: StepId | None = each
+                while below is not None and below not in seen:
+                    seen.add(below)
+                    below = self._graph.steps[below].parent
+        return frozenset(seen)
+
+    def records(self) -> dict[StepId, Record]:
+        """The records of all steps that were found, needed or not."""
+        return dict(self._hits)
 
     def record_keys(self) -> dict[StepId, str]:
         """The keys of the records of all steps that are done or were found."""
@@ -207,7 +253,13 @@ class Scheduler:
             self._on_cached(step, record)
             layers = (record.layer,) if record.layer else ()
             outcome = StepOutcome(
-                step.id, "cached", record.content_key, layers, created_s=record.created_s, key=record.key
+                step.id,
+                "cached",
+                record.content_key,
+                layers,
+                created_s=record.created_s,
+                key=record.key,
+                source=record.source,
             )
             self._finish(step, outcome, queue)
 
@@ -229,4 +281,5 @@ class Scheduler:
             forced_by=self._forced_by(step),
             above=above.title if above and not isinstance(above, BaseStep) else "",
             has_above_run=above is not None and self.progress.outcomes[above.id].status == "run",
+            is_read=step.id in self._read_bases,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from slimstage.bases.base import Base, BaseResolver
@@ -33,8 +33,9 @@ from slimstage.errors import Interrupted, SlimstageError
 from slimstage.events import CacheHit, Listener, StepCancelled, StepFailedEvent, StepFinished, StepStarted
 from slimstage.plan.graph import AnyStep, BaseStep, CopyStep, RunStep, StepId, WorkdirStep
 from slimstage.store.files import store_error, wait_lock_cancellable
+from slimstage.store.promises import PromiseBroken
 from slimstage.store.records import Record
-from slimstage.store.snapshots import Draft
+from slimstage.store.snapshots import Draft, Snapshots, Stack
 from slimstage.store.store import Store
 from slimstage.values import dataclass
 
@@ -66,7 +67,10 @@ class Worker:
         extra: Callable[[AnyStep], Mapping[str, Any]],
         cancel: threading.Event,
         spans: Mapping[StepId, Span],
+        promises_bases: bool = False,
     ) -> None:
+        """promises_bases: a base that nothing reads is not fetched before something does."""
+        self._promises_bases = promises_bases
         self._store, self._cache, self._bases, self._base_of = store, cache, bases, base_of
         self._spans = spans
         self._files, self._runs = files, runs
@@ -79,7 +83,7 @@ class Worker:
             if isinstance(step, BaseStep):
                 return self._base(step)
             return self._step(task)
-        except Interrupted:
+        except (Interrupted, PromiseBroken):
             self._emit(StepCancelled(self._clock(), step.id, shown.stage))
             raise
         except (SlimstageError, OSError) as cause:
@@ -93,9 +97,17 @@ class Worker:
             raise error from cause
 
     def at_once(self, task: StepTask) -> StepOutcome | None:
-        """The outcome of a base that is unpacked here already; None for all that takes a while."""
+        """The outcome of a base that is unpacked here already, or need not be; None for all that takes a while."""
         step = task.step
-        return self._base(step) if isinstance(step, BaseStep) and self._is_here(step) else None
+        if not isinstance(step, BaseStep):
+            return None
+        if self._is_here(step):
+            return self._base(step)
+        if task.is_read or not self._promises_bases:
+            return None
+        self._cached(step, 0)
+        stack = self._bases.promise(self._base_of[step.id], self._emit, step.id)
+        return StepOutcome(step.id, "cached", base_key(step), stack)
 
     # Bases ----------------------------------------------------------------------------------------------------
 
@@ -126,17 +138,22 @@ class Worker:
         parent = keys[step.parent] if step.parent else EMPTY_TREE
         extra = self._extra(step)
         definition = "" if is_volatile(step) or not reads_files(step) else definition_key(step, keys, extra)
-        if definition and not task.forced_by and (record := self._cache.find(definition)):
+        if definition and not task.forced_by and (record := self._find(definition)):
             return self._hit(step, record)
         with self._reading(task) as reading:
             key = content_key(step, parent, reading.digests, extra)
             with wait_lock_cancellable(self._lock_path(key), self._cancel):
-                record = self._cache.find(key)
+                record = self._find(key)
                 if record and not task.forced_by:
                     if definition:
                         self._cache.keep(record, definition)
                     return self._hit(step, record)
                 return self._perform(task, reading, key, definition, parent, extra)
+
+    def _find(self, key: str) -> Record | None:
+        """A record with a layer: the content key alone is no use for a step that is due."""
+        record = self._cache.find(key)
+        return record if record and record.has_result else None
 
     def _reading(self, task: StepTask) -> Reading:
         """What the step reads, digested. Closing it lets go of opened trees."""
@@ -147,11 +164,11 @@ class Worker:
             return self._files.read_binds(step, self._stack_paths(task))
         return Reading(())
 
-    def _stack_paths(self, task: StepTask) -> dict[StepId, tuple[str, ...]]:
+    def _stack_paths(self, task: StepTask) -> Mapping[StepId, tuple[str, ...]]:
         stacks = dict(task.sources)
         if task.step.parent:
             stacks[task.step.parent] = task.parent
-        return {step: self._store.snapshots.paths(stack) for step, stack in stacks.items()}
+        return _Paths(self._store.snapshots, stacks)
 
     def _perform(
         self, task: StepTask, reading: Reading, key: str, definition: str, parent: str, extra: Mapping[str, Any]
@@ -208,14 +225,21 @@ class Worker:
     def _hit(self, step: AnyStep, record: Record) -> StepOutcome:
         layers = (record.layer,) if record.layer else ()
         size = sum(self._store.snapshots.size_bytes(layer) for layer in layers)
-        self._cached(step, size)
+        self._cached(step, size, record.source)
         return StepOutcome(
-            step.id, "cached", record.content_key, layers, size, created_s=record.created_s, key=record.key
+            step.id,
+            "cached",
+            record.content_key,
+            layers,
+            size,
+            created_s=record.created_s,
+            key=record.key,
+            source=record.source,
         )
 
-    def _cached(self, step: AnyStep, size: int) -> None:
-        shown = self._numbering[step.id]
-        self._emit(CacheHit(self._clock(), step.id, shown.stage, shown.number, shown.of, step.title, step.line, size))
+    def _cached(self, step: AnyStep, size: int, source: str = "") -> None:
+        shown, now = self._numbering[step.id], self._clock()
+        self._emit(CacheHit(now, step.id, shown.stage, shown.number, shown.of, step.title, step.line, size, source))
 
     def _started(self, step: AnyStep) -> None:
         shown = self._numbering[step.id]
@@ -223,3 +247,19 @@ class Worker:
 
     def _finished(self, step: AnyStep, took: float, size: int, why: str) -> None:
         self._emit(StepFinished(self._clock(), step.id, self._numbering[step.id].stage, took, size, why))
+
+
+class _Paths(Mapping[StepId, tuple[str, ...]]):
+    """The layer directories of several trees, asked of the store one tree at a time: what is not read is not brought."""
+
+    def __init__(self, snapshots: Snapshots, stacks: Mapping[StepId, Stack]) -> None:
+        self._snapshots, self._stacks = snapshots, stacks
+
+    def __getitem__(self, step: StepId) -> tuple[str, ...]:
+        return self._snapshots.paths(self._stacks[step])
+
+    def __iter__(self) -> Iterator[StepId]:
+        return iter(self._stacks)
+
+    def __len__(self) -> int:
+        return len(self._stacks)

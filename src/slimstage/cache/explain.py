@@ -75,6 +75,8 @@ def why_it_ran(now: Now, before: Before) -> str:
         return lost
     if before.record is None:
         return _above(now) if now.has_above_run else f"it is not what it was, and {lost}"
+    if not before.record.explain:  # it came from a cache, which does not say what went into a key
+        return _above(now) if now.has_above_run else "it is another than the one that came from a cache"
     parts = list(_differences(dict(before.record.explain), dict(now.pairs)))
     if parts:
         return "; ".join(parts)

@@ -36,6 +36,10 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
            help="The same inputs give the same digest anywhere; times are clamped to SOURCE_DATE_EPOCH (else 1980)."),
     option("--no-cache", is_flag=True, group=_CACHE, help="Run every step."),
     option("--no-cache-filter", multiple=True, metavar="STAGE", group=_CACHE, help="Run every step of these stages."),
+    option("--cache-from", multiple=True, metavar="SPEC", group=_CACHE,
+           help="Also find steps in a cache of another machine: an image name, or type=registry|local|s3,…."),
+    option("--cache-to", multiple=True, metavar="SPEC", group=_CACHE,
+           help="Write what this build made to a cache: an image name, or type=registry|local|inline|s3,…,mode=min|max."),
     option("--pull", is_flag=True, group=_CACHE, help="Ask the registry for newer bases."),
     option("--jobs", metavar="N", group=_STEPS, help="Steps that run at the same time [default: as many as CPUs, at least 4]."),
     option("--secret", multiple=True, metavar="id=NAME[,src=FILE|,env=VAR]", group=_STEPS,
@@ -77,8 +81,6 @@ IGNORED = {
     "--cpuset-mems": "only --cpus and --memory limit steps",
     "--memory-swap": "only --cpus and --memory limit steps",
     "--cgroup-parent": "steps have cgroups of their own",
-    "--cache-from": "this version has no remote cache; steps come from the store's",
-    "--cache-to": "this version has no remote cache; steps are kept in the store",
 }
 """Flags of `docker build` that change nothing about the result: accepted, with this said once on stderr."""
 

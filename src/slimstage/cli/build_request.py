@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, cast
 
 from slimstage.build.request import BuildRequest, OutputSpec, SecretSource
+from slimstage.cache.places import CachePlace, CacheTarget
+from slimstage.cli.cache_places import parse_cache_from, parse_cache_to
 from slimstage.cli.outputs import parse_annotation, parse_output
 from slimstage.cli.secrets import parse_secret, parse_ssh
 from slimstage.cli.settings import Settings
@@ -115,7 +117,22 @@ def make_request(
             merged.one("sandbox", lambda text: one_of(text, ("native", "runc"), "--sandbox"), "native"),
         ),
         registries=settings.registries,
+        cache_from=merged.each("cache-from", lambda text: parse_cache_from(text, environment)),
+        cache_to=_cache_targets(merged, environment, arguments.get("BUILDKIT_INLINE_CACHE")),
     )
+
+
+def _cache_targets(merged: Merged, environment: Mapping[str, str], inline: str | None) -> tuple[CacheTarget, ...]:
+    """Those of `--cache-to`. inline: the build argument by which `docker build` asks for an inline cache."""
+    found = merged.each("cache-to", lambda text: parse_cache_to(text, environment))
+    if inline in ("1", "true") and not any(target.place.kind == "inline" for target in found):
+        found = (*found, CacheTarget(CachePlace("inline")))
+    seen: set[str] = set()
+    for target in found:
+        if str(target.place) in seen:
+            raise UsageError(f'--cache-to: "{target.place}" is given twice')
+        seen.add(str(target.place))
+    return found
 
 
 def _tag(text: str) -> str:

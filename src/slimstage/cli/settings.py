@@ -30,6 +30,8 @@ BUILD_KEYS: Mapping[str, Form] = {
     "annotation": "texts",
     "args": "pairs",
     "build-arg": "pairs",
+    "cache-from": "texts",
+    "cache-to": "texts",
     "cpus": "number",
     "file": "text",
     "host-certs": "switch",
@@ -189,6 +191,8 @@ class _Reader:
             return tuple(_joined_field(text, ("src", "source"), self._directory) for text in value)
         if name == "output":
             return tuple(_joined_field(text, ("dest",), self._directory) for text in value)
+        if name in ("cache-from", "cache-to"):
+            return tuple(_joined_field(text, ("src", "dest"), self._directory) for text in value)
         return value
 
     def _contexts(self, table: Mapping[str, Any]) -> Mapping[str, Setting]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import BlobMissing, DigestMismatch, FormatError
+from slimstage.oci.descriptor import Descriptor
 from slimstage.store.files import create_exclusive, guarded, make_private, open_regular, start_writeback
+from slimstage.store.promises import Promise, Promises
 from slimstage.store.session import Session
 
 BLOCK_BYTES = 1 << 20
@@ -105,6 +107,15 @@ class Blobs:
     def __init__(self, directory: str, session: Session) -> None:
         self._directory, self._session = directory, session
         self._fresh: set[Digest] = set()
+        self._promises: Promises[Digest] = Promises()
+
+    def promise(self, blob: Descriptor, bring: Callable[[], None]) -> None:
+        """Says that the blob can be had: `bring` puts it into this store, verified, once its bytes are asked for."""
+        self._promises.add(blob.digest, Promise(blob.size, bring))
+
+    def gives(self, digest: Digest) -> bool:
+        """True when it is here or promised: `open` gives its bytes."""
+        return self._promises.get(digest) is not None or self.has(digest)
 
     def is_fresh(self, digest: Digest) -> bool:
         """True when this very process wrote it: then its bytes need no second check on the way out."""
@@ -119,16 +130,18 @@ class Blobs:
         return os.path.exists(path)
 
     def path(self, digest: Digest) -> str:
-        """Where it lies. Raises BlobMissing."""
-        if not self.has(digest):
+        """Where it lies; what was promised is brought. Raises BlobMissing, PromiseBroken."""
+        if not self.has(digest) and not (self._promises.keep(digest, lambda: self.has(digest)) and self.has(digest)):
             raise _missing(digest)
         return self._place(digest)
 
     def size_bytes(self, digest: Digest) -> int:
-        """Raises BlobMissing."""
+        """Of one that is here or promised. Raises BlobMissing."""
         try:
             return os.stat(self._place(digest)).st_size
         except FileNotFoundError as cause:
+            if (promise := self._promises.get(digest)) is not None:
+                return promise.size_bytes
             raise _missing(digest) from cause
 
     def read(self, digest: Digest, limit_bytes: int = 32 << 20) -> bytes:

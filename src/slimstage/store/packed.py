@@ -53,6 +53,11 @@ class Packed:
         self._database, self._blobs = database, blobs
         self._lock = threading.Lock()
         self._used: dict[tuple[str, str], float] = {}
+        self._promised: dict[tuple[LayerId, str], PackedLayer] = {}
+
+    def promise(self, layer: LayerId, packing: Packing, packed: PackedLayer) -> None:
+        """Says for this process what packing a layer gives that is only promised itself."""
+        self._promised[layer, str(packing)] = packed
 
     def get(self, layer: LayerId, packing: Packing) -> PackedLayer | None:
         """What packing the layer gives, and the blob when it is still here. A row that cannot be read is a miss."""
@@ -62,7 +67,7 @@ class Packed:
             (layer, str(packing)),
         )
         if not rows:
-            return None
+            return self._promised.get((layer, str(packing)))
         diff_id, size_bytes, media_type, digest, blob_bytes, created_s, annotations = rows[0]
         now = time.time()
         if now - created_s > _USED_STEP_S:
@@ -72,7 +77,7 @@ class Packed:
             blob = None
             if digest:
                 blob = Descriptor(media_type, parse_digest(digest), blob_bytes, annotations=json.loads(annotations))
-            if blob is not None and not self._blobs.has(blob.digest):
+            if blob is not None and not self._blobs.gives(blob.digest):
                 blob = None
             return PackedLayer(parse_digest(diff_id), size_bytes, blob)
         except (FormatError, ValueError):
@@ -82,13 +87,33 @@ class Packed:
         self, layer: LayerId, clamp_s: int | None = None, *, version: str = "1", extra: str = ""
     ) -> PackedLayer | None:
         """Diff ID and size, from any packing with this clamp and extra: what compresses the tar is no matter. No blob."""
-        for text, diff_id, size_bytes in self._database.query(
-            "SELECT packing, diff_id, size_bytes FROM packed WHERE layer = ?", (layer,)
-        ):
+        rows = self._database.query("SELECT packing, diff_id, size_bytes FROM packed WHERE layer = ?", (layer,))
+        rows += [
+            (text, packed.diff_id, packed.size_bytes)
+            for (name, text), packed in self._promised.items()
+            if name == layer
+        ]
+        for text, diff_id, size_bytes in rows:
             parts = text.split("/", 4)
             if parts[0] == version and parts[3] == ("-" if clamp_s is None else str(clamp_s)) and parts[4] == extra:
                 return PackedLayer(Digest(diff_id), size_bytes, None)
         return None
+
+    def blobs(self, layer: LayerId, *, version: str) -> list[PackedLayer]:
+        """Every packed form of the layer that keeps its times and whose blob is here or promised, the latest first."""
+        rows = self._database.query(
+            "SELECT packing, diff_id, size_bytes, media_type, digest, blob_bytes FROM packed"
+            " WHERE layer = ? AND digest != '' ORDER BY created_s DESC",
+            (layer,),
+        )
+        found = [
+            packed for (name, text), packed in self._promised.items() if name == layer and _keeps_times(text, version)
+        ]
+        for text, diff_id, size_bytes, media_type, digest, blob_bytes in rows:
+            if _keeps_times(text, version) and self._blobs.gives(Digest(digest)):
+                blob = Descriptor(media_type, Digest(digest), blob_bytes)
+                found.append(PackedLayer(Digest(diff_id), size_bytes, blob))
+        return [packed for packed in found if packed.blob is not None]
 
     def put(self, layer: LayerId, packing: Packing, packed: PackedLayer) -> None:
         """Remembers it; an earlier one of the same packing is replaced."""
@@ -119,3 +144,8 @@ class Packed:
                 "UPDATE packed SET created_s = max(created_s, ?) WHERE layer = ? AND packing = ?",
                 [(now, layer, packing) for (layer, packing), now in used.items()],
             )
+
+
+def _keeps_times(packing: str, version: str) -> bool:
+    parts = packing.split("/", 4)
+    return parts[0] == version and parts[3:] == ["-", ""]

@@ -27,6 +27,8 @@ class Record:
     layer: the new layer directory; None where the step added no layer.
     content_key: what steps on top of it use as their parent's key.
     explain: (name, value) pairs of what went into the key, for `--explain`.
+    source: the cache of another machine that it comes from, "" for this store's own. has_result: False when only the
+    content key is known, and nobody has the layer. Neither is kept.
     """
 
     key: str
@@ -34,6 +36,8 @@ class Record:
     layer: LayerId | None
     explain: tuple[tuple[str, str], ...] = ()
     created_s: float = 0.0
+    source: str = ""
+    has_result: bool = True
 
 
 class Records:
@@ -74,6 +78,13 @@ class Records:
         """The record as it is; it does not count as used."""
         rows = self._database.query(f"SELECT {_COLUMNS} FROM records WHERE key = ?", (key,))
         return _record(rows[0]) if rows else None
+
+    def keys_of(self, layer: LayerId, most: int) -> list[str]:
+        """The keys whose result is this layer, the latest used first."""
+        rows = self._database.query(
+            "SELECT key FROM records WHERE layer = ? ORDER BY used_s DESC, key LIMIT ?", (layer, most)
+        )
+        return [str(key) for (key,) in rows]
 
     def flush(self) -> None:
         """Writes down what was used since the last time; `Store.close` does it."""

@@ -14,7 +14,7 @@ import errno
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NewType, TypeAlias
 
 from slimstage.errors import StoreError
@@ -22,6 +22,7 @@ from slimstage.regex import pattern
 from slimstage.store.database import Database
 from slimstage.store.files import guarded, make_private, random_name, remove_tree, replace_file
 from slimstage.store.folding import GROUP, KEPT, folded
+from slimstage.store.promises import Promise, Promises
 from slimstage.store.session import Session
 from slimstage.tree.marks import UnfitFilesystem, holds_overlays_marks
 from slimstage.tree.xattrs import opaque_name
@@ -33,6 +34,9 @@ digest for several as one (see folding.py)."""
 
 Stack: TypeAlias = tuple[LayerId, ...]
 """A snapshot: layer directories, base first. () is the empty tree."""
+
+_BROUGHT_AT_ONCE = 4
+"""Promised layers that come at the same time: they wait for a network, then for a core."""
 
 _GRAMMAR = pattern(r"[0-9a-f]{32}\Z|[cf][0-9a-f]{64}\Z")
 
@@ -55,6 +59,31 @@ class Snapshots:
         self._marks = os.path.join(os.path.dirname(directory), "marks")
         self._is_plain: bool | None = None
         self._folding = threading.Lock()
+        self._promises: Promises[LayerId] = Promises()
+
+    def promise(self, layer: LayerId, size_bytes: int, bring: Callable[[], None]) -> None:
+        """Says that the layer can be had: `bring` freezes it once its path is asked for. size_bytes: of its files."""
+        self._promises.add(layer, Promise(size_bytes, bring))
+
+    def gives(self, stack: Stack) -> bool:
+        """True when every layer is here or promised: `paths` gives them."""
+        return all(self._promises.get(layer) is not None or self.has((layer,)) for layer in stack)
+
+    def bring(self, stack: Stack) -> None:
+        """Brings every layer that is only promised, several at a time. Raises PromiseBroken."""
+        wanted = [layer for layer in dict.fromkeys(stack) if self._promises.get(layer) and not self.has((layer,))]
+        if len(wanted) < 2:
+            for layer in wanted:
+                self._bring(layer)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # few builds stand on promises
+
+        with ThreadPoolExecutor(_BROUGHT_AT_ONCE, thread_name_prefix="bring") as pool:
+            for done in [pool.submit(self._bring, layer) for layer in wanted]:
+                done.result()
+
+    def _bring(self, layer: LayerId) -> None:
+        self._promises.keep(layer, lambda: self.has((layer,)))
 
     def draft(self, layer: LayerId | None = None) -> Draft:
         """A new empty draft, held by a lock for as long as this process lives. Raises StoreError when the disk is full."""
@@ -171,6 +200,8 @@ class Snapshots:
         return self._paths(tuple(shallow))
 
     def _paths(self, stack: Stack) -> tuple[str, ...]:
+        if self._promises:
+            self.bring(stack)
         self._hold(stack)
         found = tuple(os.path.join(self._place(layer), "fs") for layer in stack)
         for layer, path in zip(stack, found, strict=True):
@@ -207,6 +238,8 @@ class Snapshots:
         rows = self._database.query("SELECT size_bytes FROM layers WHERE id = ?", (layer,))
         if rows and rows[0][0] is not None:
             return int(rows[0][0])
+        if (promise := self._promises.get(layer)) is not None and not self.has((layer,)):
+            return promise.size_bytes
         size = tree_bytes(self.path(layer))
         self._database.change(
             "INSERT INTO layers (id, size_bytes, created_s) VALUES (?, ?, ?)"

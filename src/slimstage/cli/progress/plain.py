@@ -17,6 +17,8 @@ from slimstage.events import (
     BaseProgress,
     BaseResolved,
     CacheHit,
+    CacheRead,
+    CacheWritten,
     Event,
     LogLine,
     StepCancelled,
@@ -60,7 +62,16 @@ class PlainProgress:
                 self._started_s[event.step] = event.at_s
                 title = self._paint(f"[{shown(event.stage)} {event.number}/{event.of}]", "bold")
                 head = [f"#{number} {title} {shown(event.title)}"] if is_new else []
-                return [*head, f"#{number} {self._paint('CACHED', 'cyan')}"] if isinstance(event, CacheHit) else head
+                if not isinstance(event, CacheHit):
+                    return head
+                source = f" from {shown(event.source)}" if event.source else ""
+                return [*head, f"#{number} {self._paint('CACHED', 'cyan')}{source}"]
+            case CacheRead():
+                has = f"{event.record_count} steps" if event.is_there else "nothing there yet"
+                return [f"cache from {shown(event.name)}: {has}"]
+            case CacheWritten():
+                what = f"{event.record_count} steps, {event.layer_count} layers, {size_text(event.sent_bytes)} sent"
+                return [f"cache to {shown(event.name)}: {what}"]
             case LogLine():
                 since = event.at_s - self._started_s.get(event.step, 0.0)
                 return [f"#{self._number(event.step)} {since:.2f} {shown(event.text, tabs=True)}"]

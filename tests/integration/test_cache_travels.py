@@ -1,0 +1,125 @@
+"""A cache that travels: a second machine is a second store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.building import Project
+
+pytestmark = [pytest.mark.root]
+
+DOCKERFILE = """\
+FROM base AS lib
+WORKDIR /lib
+COPY lib.txt .
+RUN sort lib.txt > sorted.txt && ln sorted.txt again.txt
+
+FROM base AS tool
+RUN mkdir /tool && echo tool > /tool/name && rm -f /etc/motd
+COPY --from=lib /lib/sorted.txt /tool/
+RUN wc -l < /tool/sorted.txt > /tool/count
+
+FROM base
+COPY --from=tool /tool /tool
+COPY own.txt /
+RUN cat /tool/count /own.txt > /result
+CMD ["cat", "/result"]
+"""
+
+
+@pytest.fixture
+def stages(project: Project) -> Project:
+    project.dockerfile(DOCKERFILE)
+    project.write("lib.txt", "b\na\n")
+    project.write("own.txt", "own\n")
+    return project
+
+
+def runs(document: dict[str, Any]) -> list[str]:
+    """Instructions that ran, FROM left out."""
+    return [
+        s["instruction"] for s in document["steps"] if s["status"] == "run" and not s["instruction"].startswith("FROM")
+    ]
+
+
+def sources(document: dict[str, Any]) -> set[str]:
+    return {step["cached_from"] for step in document["steps"] if not step["instruction"].startswith("FROM")}
+
+
+def other(project: Project, name: str = "other") -> dict[str, Any]:
+    """Another machine."""
+    return {"root": project.root.with_name(name)}
+
+
+def test_with_mode_max_another_machine_runs_nothing_and_makes_the_same_image(stages: Project, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    first = stages.document("-t", "x", "--cache-to", f"type=local,dest={place},mode=max")
+    assert first["caches"][0]["records"] == 9
+    second = stages.document("-t", "x", "--cache-from", f"type=local,src={place}", **other(stages))
+    assert runs(second) == []
+    assert sources(second) == {str(place)}
+    assert second["image_id"] == first["image_id"]
+    said = stages.run("run", "--rm", "x", **other(stages))
+    assert said.out == "2\nown\n"
+
+
+def test_with_mode_min_only_the_images_own_layers_travel_and_an_unchanged_build_runs_nothing(
+    stages: Project, tmp_path: Path
+) -> None:
+    place = tmp_path / "cache"
+    first = stages.document("--cache-to", f"type=local,dest={place}")
+    assert (first["caches"][0]["records"], first["caches"][0]["layers"]) == (9, 3)
+    same = stages.document("--cache-from", f"type=local,src={place}", **other(stages))
+    assert runs(same) == []
+    # A changed step of the last stage needs nothing that is not there; one that reads a stage anew has that stage run.
+    stages.write("own.txt", "other\n")
+    changed = stages.document("--cache-from", f"type=local,src={place}", **other(stages, "third"))
+    assert runs(changed) == ["COPY own.txt /", "RUN cat /tool/count /own.txt > /result"]
+
+
+def test_a_changed_stage_in_the_middle_runs_and_all_that_does_not_depend_on_it_comes_from_the_cache(
+    stages: Project, tmp_path: Path
+) -> None:
+    place = tmp_path / "cache"
+    stages.document("--cache-to", f"type=local,dest={place},mode=max")
+    stages.dockerfile(DOCKERFILE.replace("echo tool", "echo hammer"))
+    changed = stages.document("-t", "x", "--cache-from", f"type=local,src={place}", **other(stages))
+    assert runs(changed) == [
+        "RUN mkdir /tool && echo hammer > /tool/name && rm -f /etc/motd",
+        "COPY --from=lib /lib/sorted.txt /tool/",
+        "RUN wc -l < /tool/sorted.txt > /tool/count",
+        "COPY --from=tool /tool /tool",
+        "COPY own.txt /",
+        "RUN cat /tool/count /own.txt > /result",
+    ]
+    assert stages.run("run", "--rm", "x", **other(stages)).out == "2\nown\n"
+
+
+def test_output_of_a_changed_stage_that_is_equal_leaves_what_reads_it_cached(stages: Project, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    stages.document("--cache-to", f"type=local,dest={place},mode=max")
+    stages.write("lib.txt", "a\nb\n")
+    changed = stages.document("--cache-from", f"type=local,src={place}", **other(stages))
+    assert runs(changed) == ["COPY lib.txt .", "RUN sort lib.txt > sorted.txt && ln sorted.txt again.txt"]
+
+
+def test_a_cache_that_lost_a_blob_or_lies_about_one_is_a_miss_with_one_warning(stages: Project, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    first = stages.document("--cache-to", f"type=local,dest={place},mode=max")
+    manifest = json.loads((place / "blobs" / first["caches"][0]["digest"].replace(":", "/")).read_text())
+    blobs = [place / "blobs" / layer["digest"].replace(":", "/") for layer in manifest["layers"]]
+    blobs[-1].unlink()
+    blobs[-2].write_bytes(blobs[-2].read_bytes()[:-1] + b"x")
+    again = stages.document("-t", "x", "--cache-from", f"type=local,src={place}", **other(stages))
+    assert [warning["code"] for warning in again["warnings"]] == ["cache-broken"]
+    assert runs(again) == ["COPY own.txt /", "RUN cat /tool/count /own.txt > /result"]
+    assert stages.run("run", "--rm", "x", **other(stages)).out == "2\nown\n"
+    shutil.rmtree(place / "blobs")
+    none = stages.document("--cache-from", f"type=local,src={place}", **other(stages, "third"))
+    assert [warning["code"] for warning in none["warnings"]] == ["cache-broken"]
+    assert len(runs(none)) == 9
