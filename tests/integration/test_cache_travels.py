@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from support.building import Project
+from support.registry import copy_image, needs_registry, running_registry
 
 pytestmark = [pytest.mark.root]
 
@@ -123,3 +124,41 @@ def test_a_cache_that_lost_a_blob_or_lies_about_one_is_a_miss_with_one_warning(s
     none = stages.document("--cache-from", f"type=local,src={place}", **other(stages, "third"))
     assert [warning["code"] for warning in none["warnings"]] == ["cache-broken"]
     assert len(runs(none)) == 9
+
+
+@needs_registry
+def test_an_inline_cache_travels_in_the_image_and_only_what_is_read_is_fetched(stages: Project, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    stages.document("-o", f"type=oci,dest={archive}", "--cache-to", "type=inline")
+    plain = stages.document("-o", f"type=oci,dest={tmp_path / 'plain.tar'}")
+    with running_registry(tmp_path / "registry") as host:
+        copy_image(f"oci-archive:{archive}", f"docker://{host}/app:1")
+        copy_image(f"oci-archive:{tmp_path / 'plain.tar'}", f"docker://{host}/plain:1")
+        places = [
+            "--cache-from",
+            f"{host}/app:none",
+            "--cache-from",
+            f"{host}/plain:1",
+            "--cache-from",
+            f"{host}/app:1",
+        ]
+        same = stages.document("-t", "x", *places, **other(stages))
+        assert runs(same) == []
+        assert same["warnings"] == []
+        assert same["image_id"] == plain["image_id"]
+    assert stages.run("run", "--rm", "x", **other(stages)).out == "2\nown\n"
+
+
+def test_no_secret_variable_or_command_is_in_what_a_cache_says(stages: Project, tmp_path: Path) -> None:
+    stages.dockerfile(
+        "FROM base\nARG LEVEL\nENV TOKEN=hidden-variable\n"
+        "RUN --mount=type=secret,id=key cat /run/secrets/key > /dev/null && echo $LEVEL > /dev/null\n"
+    )
+    key = stages.write("../key", "hidden-secret")
+    arguments = ["--secret", f"id=key,src={key}", "--build-arg", "LEVEL=hidden-argument"]
+    place = tmp_path / "cache"
+    stages.document(*arguments, "--cache-to", f"type=local,dest={place},mode=max")
+    said = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+    assert b'"content"' in said
+    for word in (b"hidden", b"TOKEN", b"/dev/null", b"LEVEL"):
+        assert word not in said

@@ -164,7 +164,11 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_SECRETS}::test_a_proxy_with_a_password_is_in_no_record",
         ),
         "deleted-file-still-there": (),
-        "cache-backend-credentials": (f"{_SECRETS}::test_the_login_of_a_registry_is_nowhere",),
+        "cache-backend-credentials": (
+            f"{_SECRETS}::test_the_login_of_a_registry_is_nowhere",
+            "unit/cli/test_cli_cache_places::test_a_bucket_takes_its_region_from_the_environment_and_shows_no_secret",
+            "integration/test_cache_travels::test_no_secret_variable_or_command_is_in_what_a_cache_says",
+        ),
         "cache-key-completeness": (
             f"{_KEYS}::test_everything_that_a_command_sees_is_in_its_key", f"{_KEYS}::test_how_a_copy_copies_is_in_its_key",
             f"{_KEYS}::test_a_base_is_keyed_by_its_image_and_not_by_its_name",
@@ -242,7 +246,6 @@ AWAITED = {
     "build-arg-secret": "check",
     "dockerfile-bidi-nul": "check",
     "deleted-file-still-there": "analyze",
-    "cache-backend-credentials": "cache-to",
 }
 """Cases of which a part waits for a command or flag that is not there yet; a test says when it comes."""
 

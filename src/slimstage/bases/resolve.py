@@ -125,6 +125,7 @@ class Bases:
     def close(self) -> None:
         """Ends transfers of other threads (they raise Interrupted) and closes connections. Idempotent."""
         self._named.close()
+
     def promise(self, base: Base, listener: Listener, step: str) -> Stack:
         """See `BaseResolver.promise`."""
         store, layers = self._store, self.layers(base)

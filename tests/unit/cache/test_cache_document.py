@@ -14,9 +14,9 @@ from slimstage.cache.artifact import ARTIFACT, DOCUMENT, artifact, read_artifact
 from slimstage.cache.document import (
     CachedLayer,
     CachedMount,
+    CacheDocument,
     CachedRecord,
     CachedSystem,
-    CacheDocument,
     from_json,
     to_json,
 )

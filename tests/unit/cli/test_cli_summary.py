@@ -108,7 +108,7 @@ def test_json_has_the_fields_of_the_result_by_name() -> None:
     document = json.loads(json.dumps(plain(RESULT)))
     assert list(document) == [
         "image_id", "manifest_digest", "tags", "platform", "size_bytes", "compressed_bytes", "duration_s", "layers",
-        "stages", "steps", "warnings", "outputs", "stayed_behind",
+        "stages", "steps", "warnings", "outputs", "stayed_behind", "caches",
     ]  # fmt: skip
     assert document["stages"][0]["status"] == "cached"
     assert document["compressed_bytes"] is None
