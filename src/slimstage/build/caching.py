@@ -12,9 +12,10 @@ from slimstage.build.preparation import Prepared
 from slimstage.build.request import BuildRequest, CacheResult
 from slimstage.cache.artifact import INLINE, artifact
 from slimstage.cache.document import CachedLayer, CacheDocument, CachedRecord, CachedSystem, to_json
+from slimstage.cache.opening import open_sink, open_source
 from slimstage.cache.places import CacheTarget
 from slimstage.cache.remote import RemoteCache
-from slimstage.cache.sources import CacheSink, open_sink, open_source
+from slimstage.cache.sources import CacheSink
 from slimstage.digest import Digest
 from slimstage.errors import SlimstageError
 from slimstage.events import CacheWritten, Listener, TransferProgress, Warned
