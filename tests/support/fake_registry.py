@@ -96,9 +96,10 @@ class FakeRegistry:
                     break
         if found is not None and (answer := found(request)) is not None:
             return answer
-        return self._ordinary(request)
+        return self.ordinary(request)
 
-    def _ordinary(self, request: Request) -> Answer:
+    def ordinary(self, request: Request) -> Answer:
+        """The answer when no test has changed it."""
         pushed = self.uploads.answer(request, self.blobs, self.manifests)
         if pushed is not None:
             return pushed
