@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plan": {*SINGLE, "dockerfile", "oci"},
     "tree": {*SINGLE, "oci"},
     "sandbox": set(SINGLE),
+    "signing": {*SINGLE, "oci"},
     "context": {*SINGLE, "dockerfile", "oci", "tree"},
     "store": {*SINGLE, "oci", "tree"},
     "registry": {*SINGLE, "oci", "store"},
@@ -35,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bases": {*SINGLE, "oci", "tree", "store", "registry", "sandbox"},
     "cache": {*SINGLE, "plan", "oci", "tree", "store", "registry"},
 }
+MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "build"}
 MAY_IMPORT["api"] = {*SINGLE, "oci", "store", "build"}

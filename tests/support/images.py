@@ -35,16 +35,23 @@ class MemoryImage:
         layers = []
         for tar in tars:
             data = gzip.compress(tar, 1, mtime=0) if is_gzip else tar
-            layers.append(self._add(data, OCI_LAYER_GZIP if is_gzip else OCI_LAYER))
+            layers.append(self.add(data, OCI_LAYER_GZIP if is_gzip else OCI_LAYER))
         config_bytes = to_json(config)
         self._config = config
-        self._manifest = build_manifest(self._add(config_bytes, OCI_CONFIG), layers)
+        self._manifest = build_manifest(self.add(config_bytes, OCI_CONFIG), layers)
         self.blobs[self._manifest.digest] = self._manifest.raw
 
-    def _add(self, data: bytes, media_type: str) -> Descriptor:
+    def add(self, data: bytes, media_type: str) -> Descriptor:
+        """One more blob."""
         digest = digest_bytes(data)
         self.blobs[digest] = data
         return Descriptor(media_type, digest, len(data))
+
+    def replace_layers(self, layers: Sequence[Descriptor]) -> None:
+        """Another manifest with the same config, for these layers."""
+        del self.blobs[self._manifest.digest]
+        self._manifest = build_manifest(self._manifest.config, layers)
+        self.blobs[self._manifest.digest] = self._manifest.raw
 
     def manifest(self) -> Manifest:
         return self._manifest

@@ -180,7 +180,7 @@ class Bases:
         """The base that the two verified documents describe; puts them into the store."""
         config = from_json(config_bytes)
         check_platform(config, platform)
-        layers = _layers(reference, manifest, config)
+        layers = image_layers(reference, manifest, config)
         if not self._store.blobs.has(manifest.config.digest):  # else each cached build would wait for the disk
             self._store.blobs.copy(io.BytesIO(config_bytes), manifest.config.digest, len(config_bytes))
         self._store.blobs.put(manifest.raw)
@@ -248,7 +248,8 @@ class _Progress:
         self._is_ended = True
 
 
-def _layers(reference: str, manifest: Manifest, config: ImageConfig) -> tuple[ImageLayer, ...]:
+def image_layers(reference: str, manifest: Manifest, config: ImageConfig) -> tuple[ImageLayer, ...]:
+    """The layers of an image that is not unpacked, each with the directory that it will have. Raises FormatError."""
     if len(manifest.layers) != len(config.diff_ids):
         raise FormatError(
             f'the manifest of "{reference}" has {len(manifest.layers)} layers, its config {len(config.diff_ids)}',

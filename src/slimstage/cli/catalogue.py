@@ -29,6 +29,7 @@ ENTRIES = (
     Entry("rm", "rm", "Remove containers and images", "Images"),
     Entry("rmi", "rm", "Remove images", "Images", "rmi"),
     Entry("pull", "pull", "Pull an image from a registry", "Images"),
+    Entry("copy", "copy", "Copy an image between registries, files and the store", "Images"),
     Entry("save", "save", "Write images to an archive or a layout directory", "Images"),
     Entry("load", "load", "Read images from an archive or a layout directory", "Images"),
     Entry("prune", "prune", "Remove what nothing needs any more", "Store and host"),

@@ -16,8 +16,12 @@ from slimstage.store.store import Store
 from slimstage.values import dataclass, replace
 
 
-def ready_index(store: Store, index: StoredIndex) -> tuple[Index, tuple[StoreSource, ...]]:
-    """An index and its images as sources, in its order. Raises StoreError: as `ready_source`, or an image is gone."""
+def ready_index(store: Store, index: StoredIndex, *, has_others: bool = False) -> tuple[Index, tuple[StoreSource, ...]]:
+    """An index and its images as sources, in its order. has_others: then what else it lists and came along.
+
+    Raises StoreError: as `ready_source`, or an image is gone.
+    """
+    document = parse_index(store.blobs.read(index.digest))
     sources = []
     for member in index.members:
         image = store.images.find(member.image)
@@ -28,7 +32,12 @@ def ready_index(store: Store, index: StoredIndex) -> tuple[Index, tuple[StoreSou
                 hint="build or pull it again",
             )
         sources.append(ready_source(store, replace(image, manifest=member.manifest)))
-    return parse_index(store.blobs.read(index.digest)), tuple(sources)
+    known = {member.manifest for member in index.members}
+    # What is no image of the store is an attestation, as it came.
+    others = [
+        d.digest for d in document.manifests if has_others and d.digest not in known and store.blobs.has(d.digest)
+    ]
+    return document, (*sources, *(StoreSource(store.blobs, digest) for digest in others))
 
 
 def ready_source(store: Store, image: StoredImage) -> StoreSource:

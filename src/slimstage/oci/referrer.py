@@ -12,7 +12,10 @@ from slimstage.digest import Digest, digest_bytes, parse_digest
 from slimstage.errors import FormatError
 from slimstage.oci.descriptor import DOCKER_CONFIG, OCI_CONFIG, OCI_EMPTY, Descriptor
 from slimstage.oci.manifest import Document, Manifest, build_manifest
+from slimstage.regex import pattern
 from slimstage.values import replace
+
+_ARTIFACT_TAG = pattern(r"sha(?:256|512)-[0-9a-f]{64}(?:[0-9a-f]{64})?(?:\.(?:sig|att|sbom))?\Z")
 
 EMPTY = b"{}"
 EMPTY_CONFIG = Descriptor(OCI_EMPTY, digest_bytes(EMPTY), len(EMPTY))
@@ -67,6 +70,11 @@ def refers_to(document: Document, subject: Digest) -> bool:
 def is_artifact(descriptor: Descriptor) -> bool:
     """True when the descriptor itself says that it is of something else than an image."""
     return descriptor.artifact_type not in (None, OCI_CONFIG, DOCKER_CONFIG)
+
+
+def is_artifact_tag(tag: str) -> bool:
+    """True for the fallback tag of any digest, and for cosign's tags beside it: `sha256-<hex>.sig`, `.att`, `.sbom`."""
+    return _ARTIFACT_TAG.match(tag) is not None
 
 
 def fallback_tag(subject: Digest) -> str:

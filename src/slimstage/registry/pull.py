@@ -81,7 +81,7 @@ class Puller:
                 known[descriptor.digest] = self._documents.manifest(reference, descriptor)
             return known[descriptor.digest]
 
-        top, data = self._top(reference, shown)
+        top, data = self.top(reference)
         known[top.digest] = data
         manifest = resolve(read, top, platform)
         if manifest.config.media_type not in (OCI_CONFIG, DOCKER_CONFIG):
@@ -92,6 +92,16 @@ class Puller:
         config = self._documents.read(reference, path, manifest.config, f'get the config of "{shown}"', CONFIG_BYTES)
         check_platform(from_json(config), platform)
         return PulledImage(manifest, config, Reference(reference.registry, reference.repository))
+
+    def top(self, reference: Reference) -> tuple[Descriptor, bytes]:
+        """What the name itself leads to, described by us, and its bytes. Raises PlanError, RegistryError as `resolve`."""
+        reference = checked(reference).with_default_tag()
+        try:
+            return self._documents.top(reference)
+        except HttpError as error:
+            if error.status == 404:
+                raise self._not_found(reference, reference.familiar(), error) from error
+            raise
 
     def tags(self, reference: Reference) -> list[str]:
         """Tags of the repository, in the registry's order; of very many the first. Raises RegistryError."""
@@ -158,15 +168,6 @@ class Puller:
             lock = self._flights.setdefault(digest, threading.Lock())
         with lock:
             yield
-
-    def _top(self, reference: Reference, shown: str) -> tuple[Descriptor, bytes]:
-        """What the name itself leads to, described by us."""
-        try:
-            return self._documents.top(reference)
-        except HttpError as error:
-            if error.status == 404:
-                raise self._not_found(reference, shown, error) from error
-            raise
 
     def _not_found(self, reference: Reference, shown: str, error: HttpError) -> PlanError:
         name = Reference(reference.registry, reference.repository).familiar()

@@ -30,7 +30,7 @@ TRANSFERS = 4
 """Blobs on their way at the same time."""
 
 _FOREIGN = pattern(r"application/vnd\.(?:oci\.image\.layer\.nondistributable\.v1\.|docker\.image\.rootfs\.foreign\.)")
-_MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
+MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 """Codes by which registries say that something a manifest names is not there."""
 
 Done: TypeAlias = Callable[[Reference, Descriptor, Outcome], object]
@@ -103,16 +103,18 @@ class Pusher:
         *,
         mounts: Iterable[Reference] = (),
         progress: Progress | None = None,
+        is_forced: bool = False,
     ) -> Outcome:
         """Sees to it that the blob is in the target's repository; says how. Idempotent; each blob is sent once.
 
         open_at: opens the blob's bytes from an offset on; it is called when they are needed, again when a connection
         broke. mounts: repositories that may have the blob; those of other registries are passed over. progress: told
-        bytes as they go; a negative number when they have to go again.
+        bytes as they go; a negative number when they have to go again. is_forced: nothing is asked or mounted, it is
+        sent: for when the registry said that it is not there after all.
         Raises RegistryError (HttpError with a hint when the registry refuses), StoreError when the bytes cannot be
         read or are not the descriptor's, Interrupted.
         """
-        return self._blob(target, descriptor, open_at, mounts, progress or (lambda _: None), is_forced=False)
+        return self._blob(target, descriptor, open_at, mounts, progress or (lambda _: None), is_forced=is_forced)
 
     def put_manifest(self, target: Reference, raw: bytes, media_type: str) -> Digest:
         """Puts the document under the target's tag, or under its digest when the target has none; returns the digest.
@@ -213,7 +215,7 @@ class Pusher:
         try:
             put_all()
         except HttpError as error:
-            if not _MISSING.intersection(error.codes):
+            if not MISSING.intersection(error.codes):
                 raise
             # What it said was there or mounted is not: now it is given all, and asked nothing.
             named = [digest for digest in jobs if digest in error.digests]

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 from slimstage.digest import Digest
 from slimstage.errors import FormatError, StoreError
 from slimstage.oci.document import LIMIT_BYTES
-from slimstage.oci.manifest import Manifest, parse_document
+from slimstage.oci.manifest import Index, Manifest, parse_document
 from slimstage.store.caches import CacheSlot
 from slimstage.store.files import guarded, read_small, remove_tree, wait_lock
 from slimstage.store.folding import is_folded
@@ -315,6 +315,13 @@ class _Collector:
         for member in index.members:
             needed.add(f"image {member.image}")
             self._mark_manifest(member.manifest, needed)
+        try:
+            document = parse_document(self._read(index.digest))
+        except (FormatError, OSError):
+            return  # damaged, as below
+        # What else it lists (BuildKit's attestations) came with it, and goes along when it is written out.
+        for entry in document.manifests if isinstance(document, Index) else ():
+            self._mark_manifest(entry.digest, needed)
 
     def _mark_image(self, image: StoredImage, needed: set[str]) -> None:
         needed.add(f"blob {image.id}")

@@ -19,7 +19,7 @@ from slimstage.oci.document import LIMIT_BYTES as DOCUMENT_BYTES
 from slimstage.oci.document import read_object
 from slimstage.oci.manifest import Index, Manifest, parse_document, parse_index
 from slimstage.oci.reference import parse_reference
-from slimstage.oci.referrer import fallback_tag, is_artifact, referrer_descriptor, refers_to
+from slimstage.oci.referrer import fallback_tag, is_artifact, is_artifact_tag, referrer_descriptor, refers_to
 from slimstage.oci.select import DEEPEST_INDEX, check_platform, resolve, select
 from slimstage.store.files import (
     guarded,
@@ -60,8 +60,16 @@ class BlobReader:
         manifest or index that is listed, nested ones too. Raises FormatError: nothing fits (with what is there),
         several images, malformed, for another platform.
         """
-        index = self.index()
-        entries = index.manifests
+        distinct = self.entries(name, digest)
+        entry = distinct[0] if len(distinct) == 1 else select(replace(self.index(), manifests=distinct), platform)
+        image = ReadImage(self, manifest := resolve(self.read_blob, entry, platform))
+        if manifest.config.media_type.endswith((".image.config.v1+json", "container.image.v1+json")):
+            check_platform(image.config(), platform)
+        return image
+
+    def entries(self, name: str | None, digest: Digest | None) -> tuple[Descriptor, ...]:
+        """The entries of one image, for its platforms: at least one, each digest once. Arguments and errors as `image`."""
+        entries = self.index().manifests
         if name is not None:
             # A bare tag is the tag of several images perhaps: a whole name goes before it.
             entries = tuple(d for d in entries if d.annotations.get(NAME) == name) or tuple(
@@ -82,15 +90,18 @@ class BlobReader:
             entries = (found,)
         if name is None and digest is None:
             # What belongs to an image is no second image to choose from.
-            entries = tuple(entry for entry in entries if not is_artifact(entry)) or entries
+            entries = tuple(entry for entry in entries if not _is_beside(entry)) or entries
         distinct = tuple({entry.digest: entry for entry in entries}.values())
         if len(distinct) > 1:
             _check_one_image(distinct)
-        entry = distinct[0] if len(distinct) == 1 else select(replace(index, manifests=distinct), platform)
-        image = ReadImage(self, manifest := resolve(self.read_blob, entry, platform))
-        if manifest.config.media_type.endswith((".image.config.v1+json", "container.image.v1+json")):
-            check_platform(image.config(), platform)
-        return image
+        if not distinct:
+            raise FormatError("there is no image in it", code="no-such-image")
+        return distinct
+
+    def full_name(self, entries: Iterable[Descriptor]) -> str | None:
+        """The full name with tag that all of the entries have; None when they have none, or a bare tag."""
+        names = {entry.annotations.get(NAME) for entry in entries}
+        return names.pop() if len(names) == 1 else None
 
     def referrers(self, subject: Digest) -> list[Descriptor]:
         """Artifacts that belong to the manifest of that digest, in the index' order, each with type and annotations.
@@ -221,6 +232,10 @@ def _check_one_image(entries: Iterable[Descriptor]) -> None:
             notes=[f"there are: {', '.join(names)}"],
             hint="say which, by name or digest",
         )
+
+
+def _is_beside(entry: Descriptor) -> bool:
+    return is_artifact(entry) or is_artifact_tag(entry.annotations.get(TAG, ""))
 
 
 def _is_named(descriptor: Descriptor, name: str) -> bool:

@@ -85,7 +85,7 @@ def command(
 def _export(store: Store, image: StoredImage | StoredIndex, names: tuple[str, ...]) -> AnyExport:
     """With the artifacts that belong to it, of an index those of its images too."""
     if isinstance(image, StoredIndex):
-        index, members = ready_index(store, image)
+        index, members = ready_index(store, image, has_others=True)
         subjects = [image.digest, *(member.manifest for member in image.members)]
         artifacts = tuple(each for subject in subjects for each in store.referrers.sources(subject))
         return IndexExport(index, members, names, referrers=artifacts)
