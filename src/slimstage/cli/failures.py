@@ -52,7 +52,7 @@ def report(error: BaseException, session: Session) -> int:
         from slimstage.store.space import note_space
 
         note_space(error, str(session.root_path()))
-        _say(failure_text(error, paint))
+        _say_failure(error, paint)
         status = SIGNALLED + error.signal if isinstance(error, Interrupted) else error.exit_status
     elif (told := _of_host(error)) is not None:
         _say(error_text(told, paint))
@@ -63,6 +63,20 @@ def report(error: BaseException, session: Session) -> int:
     if session.is_debug:
         _say(_trace(error))
     return status
+
+
+def _say_failure(error: SlimstageError, paint: Paint) -> None:
+    if os.environ.get("GITHUB_ACTIONS") != "true" or isinstance(error, Interrupted):
+        _say(failure_text(error, paint))
+        return
+    from slimstage.cli.github import Silenced, annotation
+
+    silenced = Silenced(sys.stderr)
+    silenced.begin()
+    _say(failure_text(error, paint))
+    silenced.end()
+    for diagnostic in error.diagnostics:
+        silenced.say(annotation(diagnostic))
 
 
 def _of_host(error: BaseException) -> Diagnostic | None:

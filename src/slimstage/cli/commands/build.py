@@ -63,6 +63,8 @@ def command(session: Session, /, context: str | None, **given: Any) -> None:
         progress_word = settings.build["progress"].value
     kind = choose_kind(progress_word, sys.stderr, is_quiet=is_quiet)
     result = _build(session, request, kind)
+    if given["load"]:
+        _load(session, result)
     _tell(session, result, given, shows_summary=kind in ("plain", "tty"))
 
 
@@ -100,7 +102,7 @@ def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) 
 def _check_files(given: dict[str, Any]) -> None:
     from slimstage.cli.build_files import check_writable
 
-    for name, flag in (("iidfile", "--iidfile"), ("metadata_file", "--metadata-file")):
+    for name, flag in (("iidfile", "--iidfile"), ("metadata_file", "--metadata-file"), ("summary", "--summary")):
         if given[name]:
             check_writable(given[name], flag)
 
@@ -115,11 +117,26 @@ def _build(session: Session, request: BuildRequest, kind: Any) -> BuildResult:
     cancel = threading.Event()
     store = session.store()
     progress = make_progress(kind, sys.stderr, session.colour)
+    if "GITHUB_ACTIONS" in os.environ:
+        from slimstage.cli.github import annotated
+
+        progress = annotated(progress, sys.stderr, request.dockerfile or "Dockerfile")
     try:
         with cancelled_by_signals(cancel):
             return build(request, store, progress, cancel)
     finally:
         progress.close()
+
+
+def _load(session: Session, result: BuildResult) -> None:
+    from slimstage.cli.load_into import engine, load_into
+
+    program = engine()
+    if program is None:
+        note("note: neither Docker nor Podman is here: the image is in slimstage's store")
+        return
+    load_into(program, session.store(), result.image_id, result.tags)
+    note(f"loaded into {program}")
 
 
 def _tell(session: Session, result: BuildResult, given: dict[str, Any], *, shows_summary: bool) -> None:
@@ -129,6 +146,10 @@ def _tell(session: Session, result: BuildResult, given: dict[str, Any], *, shows
         write_image_id(given["iidfile"], result)
     if given["metadata_file"]:
         write_metadata(given["metadata_file"], result)
+    if given["summary"]:
+        from slimstage.cli.step_summary import append_summary
+
+        append_summary(given["summary"], result)
     if given["explain"]:
         from slimstage.cli.summary import explain_text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ _EXAMPLES = """\
 slimstage inspect iris              config, layers and names, as JSON
 slimstage inspect --verify iris     check digests, sizes and everything an image has to be
 slimstage inspect --platform linux/arm64 iris    that image of an index of several
+slimstage inspect --format '{{.Size}}' iris    one number of it, for a script
 slimstage inspect swift-pot         a container\
 """
 
@@ -29,11 +31,20 @@ slimstage inspect swift-pot         a container\
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_images)
 @option("--verify", is_flag=True, help="Verify the images instead of showing them; status 1 when one is not valid.")
 @option("--platform", metavar="OS/ARCH", help="Which image of an index to show [default: this host's].")
+@option(
+    "-f", "--format", "template", metavar="TEMPLATE", help="A Go template, as docker inspect takes it: '{{.Size}}'."
+)
 @json_option
 @pass_session
 @click.pass_context
 def command(
-    ctx: click.Context, session: Session, names: tuple[str, ...], verify: bool, platform: str | None, as_json: bool
+    ctx: click.Context,
+    session: Session,
+    names: tuple[str, ...],
+    verify: bool,
+    platform: str | None,
+    template: str | None,
+    as_json: bool,
 ) -> None:
     """Show images or containers in detail, as one JSON array; images in the form of `docker image inspect`.
 
@@ -45,6 +56,12 @@ def command(
         if as_json:
             print_json(verdicts)
         ctx.exit(0 if all(verdict["is_valid"] for verdict in verdicts) else 1)
+    if template is not None and template != "json":
+        from slimstage.cli.go_template import Template
+
+        show = Template(template)
+        sys.stdout.write("".join(show(_document(session, name, wanted)) + "\n" for name in names))
+        return
     print_json([_document(session, name, wanted) for name in names])
 
 
