@@ -21,6 +21,7 @@ _LOCAL, _OPEN, _GIT, _REMOTE, _IGNORE = (
 _PULL, _TRANSPORT, _DOWNLOAD, _LOGINS = (
     f"unit/registry/test_registry_{name}" for name in ("pull", "transport", "download", "credentials")
 )
+_LOGGING_IN = "integration/test_login_command"
 _COPY, _USER, _KEYS = "unit/build/test_copy_step", "unit/oci/test_oci_user", "unit/cache/test_cache_keys"
 
 _NAMED = (
@@ -168,6 +169,9 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_SECRETS}::test_the_login_of_a_registry_is_nowhere",
             "unit/cli/test_cli_cache_places::test_a_bucket_takes_its_region_from_the_environment_and_shows_no_secret",
             "integration/test_cache_travels::test_no_secret_variable_or_command_is_in_what_a_cache_says",
+            f"{_LOGGING_IN}::test_no_secret_is_in_anything_that_is_said_or_kept",
+            f"{_LOGGING_IN}::test_a_password_on_the_command_line_is_taken_out_of_it",
+            f"{_LOGGING_IN}::test_a_crash_shows_no_login",
         ),
         "cache-key-completeness": (
             f"{_KEYS}::test_everything_that_a_command_sees_is_in_its_key", f"{_KEYS}::test_how_a_copy_copies_is_in_its_key",
@@ -191,6 +195,8 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_TRANSPORT}::test_a_redirect_to_another_port_is_followed_without_the_login",
             f"{_TRANSPORT}::test_https_never_leads_to_http",
             f"{_DOWNLOAD}::test_the_login_does_not_follow_the_blob_to_its_storage",
+            "unit/registry/test_registry_tokens::test_a_login_is_not_told_to_where_a_redirect_leads",
+            "unit/registry/test_registry_tokens::test_tokens_and_passwords_stay_with_their_origin",
         ),
         "upload-location-other-host": (),
         "manifest-digest-mismatch": (f"{_PULL}::test_another_manifest_than_the_digest_names_is_refused",),
@@ -224,6 +230,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "referrer-spoof": (),
         "credential-helper-name": (
             f"{_LOGINS}::test_a_helper_with_a_harmful_name_is_not_run", f"{_LOGINS}::test_a_helper_gets_no_shell",
+            "unit/registry/test_registry_logins::test_a_helper_with_a_harmful_name_is_given_nothing",
         ),
         "oci-layout-symlink": (
             "unit/store/test_store_hostile::test_blobs_of_a_layout_are_regular_files",

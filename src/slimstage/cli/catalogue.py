@@ -32,6 +32,8 @@ ENTRIES = (
     Entry("copy", "copy", "Copy an image between registries, files and the store", "Images"),
     Entry("save", "save", "Write images to an archive or a layout directory", "Images"),
     Entry("load", "load", "Read images from an archive or a layout directory", "Images"),
+    Entry("login", "login", "Log in to a registry", "Registries"),
+    Entry("logout", "logout", "Log out from a registry", "Registries"),
     Entry("prune", "prune", "Remove what nothing needs any more", "Store and host"),
     Entry("doctor", "doctor", "Say what this host allows, and check the store", "Store and host"),
     Entry("completion", "completion", "Print a shell's completion script", "Store and host"),

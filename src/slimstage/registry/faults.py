@@ -89,7 +89,7 @@ def http_error(
 
 
 _CODES: dict[int, tuple[str, str | None]] = {
-    401: ("denied", 'log in with "docker login", "podman login" or "skopeo login", or check the name'),
+    401: ("denied", "log in with slimstage login, or check the name"),
     403: ("denied", "the account may not read it, or the name is wrong"),
     404: ("not-found", None),
     429: ("rate-limited", "wait a while, log in for a higher limit, or set a mirror for the registry"),

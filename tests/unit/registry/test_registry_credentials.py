@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from slimstage.errors import RegistryError
-from slimstage.registry.credentials import Credential, CredentialSource
+from slimstage.registry.credentials import Credential, CredentialSource, credential_files
 from slimstage.registry.faults import Secrets
 
 
@@ -205,3 +206,11 @@ def test_credentials_are_not_shown_and_are_taken_out_of_messages(home: Home) -> 
     found = home.find("a.example")
     assert found is not None
     assert home.secrets.redact(f"no: hunter22, {found.basic}") == "no: xxxxx, Basic xxxxx"
+
+
+def test_podmans_file_of_a_user_without_a_runtime_directory(home: Home) -> None:
+    """Source: containers-auth.json(5)."""
+    assert f"/run/containers/{os.getuid()}/auth.json" in credential_files(home.environ)
+    home.environ["XDG_RUNTIME_DIR"] = "/run/user/7"
+    assert "/run/user/7/containers/auth.json" in credential_files(home.environ)
+    assert not any(path.startswith("/run/containers") for path in credential_files(home.environ))
