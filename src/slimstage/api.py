@@ -48,6 +48,7 @@ def build(
     network: Literal["default", "none", "host"] = "default",
     host_certs: bool = False,
     reproducible: bool = False,
+    layers: Literal["by-instruction", "by-package"] = "by-instruction",
     source_date_epoch_s: int | None = None,
     root: AnyPath | None = None,
     listener: Listener = ignore,
@@ -97,6 +98,7 @@ def build(
         jobs=jobs,
         network=network,
         uses_host_certs=host_certs,
+        splits_layers=layers == "by-package",
         is_reproducible=reproducible,
         source_date_epoch_s=source_date_epoch_s,
     )

@@ -21,6 +21,8 @@ class LayerFact:
 
     diff_id: Digest
     created_s: float
+    holds: str = ""
+    """Of one layer of several that the step's became: what is in it."""
 
 
 def timestamp(seconds: float) -> str:
@@ -33,37 +35,38 @@ def timestamp(seconds: float) -> str:
 def assemble_config(
     stage: StagePlan,
     base_diff_ids: Sequence[Digest],
-    layers: Mapping[StepId, LayerFact],
+    layers: Mapping[StepId, Sequence[LayerFact]],
     *,
     epoch_s: int | None,
     fallback_s: float,
 ) -> ImageConfig:
     """The stage's config, complete: diff IDs, history and times.
 
-    base_diff_ids: of the base image. layers: the stage's own, by step. epoch_s: SOURCE_DATE_EPOCH, replaces every time
-    but the base's. fallback_s: the time of an image that has no layer of its own.
+    base_diff_ids: of the base image. layers: the stage's own, by step: one, or those that its layer was split into.
+    epoch_s: SOURCE_DATE_EPOCH, replaces every time but the base's. fallback_s: the time of an image without own layers.
     Returns a config in which every entry of history that is not empty has its diff ID, in order.
     """
     diff_ids = list(base_diff_ids)
-    made = [layers[entry.step].created_s for entry in stage.history if entry.step is not None]
+    made = [layers[entry.step][0].created_s for entry in stage.history if entry.step is not None]
     # An entry without a layer happened with the layer before it; ahead of the first, with the first.
     now = float(epoch_s) if epoch_s is not None else (made[0] if made else fallback_s)
     history: list[HistoryEntry] = []
     for entry in stage.history:
-        if entry.step is not None:
-            fact = layers[entry.step]
-            diff_ids.append(fact.diff_id)
-            if epoch_s is None:
-                now = fact.created_s
-        history.append(
-            HistoryEntry(
-                created=timestamp(now),
-                created_by=entry.created_by,
-                comment=entry.comment,
-                author=stage.config.author or "" if entry.created_by.startswith("MAINTAINER") else "",
-                empty_layer=entry.step is None,
+        facts = layers[entry.step] if entry.step is not None else (None,)
+        for fact in facts:
+            if fact is not None:
+                diff_ids.append(fact.diff_id)
+                if epoch_s is None:
+                    now = fact.created_s
+            history.append(
+                HistoryEntry(
+                    created=timestamp(now),
+                    created_by=entry.created_by,
+                    comment=f"{entry.comment}: {fact.holds}" if fact is not None and fact.holds else entry.comment,
+                    author=stage.config.author or "" if entry.created_by.startswith("MAINTAINER") else "",
+                    empty_layer=fact is None,
+                )
             )
-        )
     created = timestamp(now) if history or stage.config.created is None else stage.config.created
     return replace(
         stage.config, created=created, diff_ids=tuple(diff_ids), history=(*_own(stage, base_diff_ids), *history)

@@ -186,6 +186,12 @@ class _Engine:
             self._emit(BuildStarted(self._clock(), names, len(graph.steps), target.name))
             for message in graph.warnings:
                 self._warn("plan", message)
+            if request.splits_layers and request.source_date_epoch_s is None:
+                self._warn(
+                    "layers-vary",
+                    "files that are installed again get new times, and so their layers change; --reproducible "
+                    "lets a package that stays the same keep its layer",
+                )
         try:
             with self._store.session.steady():
                 self.scheduler.probe(self.targets())
@@ -335,7 +341,7 @@ class _Engine:
     def _on_done(self, step: AnyStep, outcome: StepOutcome) -> None:
         if step.stage in self.prepared.target_chain and not isinstance(step, BaseStep):
             for layer in outcome.layers:
-                self._images.begin(layer)
+                self._images.begin(layer, step)
 
     # Telling --------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from slimstage.build.assemble import LayerFact, assemble_config
+from slimstage.build.dividing import Divider, Part
 from slimstage.build.executor import StepOutcome
 from slimstage.build.packing import LayerFormat, Packer, Times
 from slimstage.build.preparation import Prepared
@@ -32,7 +33,7 @@ from slimstage.oci.descriptor import (
     Platform,
 )
 from slimstage.oci.manifest import Manifest, build_manifest
-from slimstage.plan.graph import StagePlan, StepId
+from slimstage.plan.graph import AnyStep, CopyStep, StagePlan, StepId
 from slimstage.store.images import ImageLayer
 from slimstage.store.recompress import compression_of, recompressed
 from slimstage.store.records import Record
@@ -85,8 +86,10 @@ class ImageMaker:
         self._store, self._packer, self._request = store, packer, request
         self._wanted = list(dict.fromkeys(self._format(output) for output in request.outputs))
 
-    def begin(self, layer: LayerId) -> None:
+    def begin(self, layer: LayerId, step: AnyStep) -> None:
         """Packs a new layer of the target ahead, in every format that an output will ask for."""
+        if self._request.splits_layers and isinstance(step, CopyStep):
+            return  # into what is known when all of the image is
         for format, wants_blob in self._wanted:
             if wants_blob:
                 self._packer.begin(layer, format, wants_blob=True)
@@ -99,17 +102,23 @@ class ImageMaker:
         format, wants_blob = self._format(output)
         base = prepared.target_base
         base_layers = self._base_layers(prepared.bases.layers(base) if base else (), output, wants_blob)
-        facts: dict[StepId, LayerFact] = {}
+        facts: dict[StepId, list[LayerFact]] = {}
         own: list[ImageLayer] = []
+        source, has_blob = self._source(format, wants_blob)
+        divided = self._divided(prepared, target, progress, output)
+        for parts in divided.values():
+            for part in parts:
+                self._packer.begin(part.layer, source, wants_blob=has_blob)
         for entry in target.history:
-            if entry.step is not None:
-                outcome: StepOutcome = progress.outcomes[entry.step]
-                (layer,) = outcome.layers
-                source, has_blob = self._source(format, wants_blob)
-                packed = self._packer.result(layer, source, wants_blob=has_blob)
-                facts[entry.step] = LayerFact(packed.diff_id, outcome.created_s)
+            if entry.step is None:
+                continue
+            outcome: StepOutcome = progress.outcomes[entry.step]
+            for part in divided[entry.step]:
+                packed = self._packer.result(part.layer, source, wants_blob=has_blob)
+                facts.setdefault(entry.step, []).append(LayerFact(packed.diff_id, outcome.created_s, part.holds))
                 blob = packed.blob if wants_blob else None
-                own.append(ImageLayer(packed.diff_id, packed.size_bytes, blob, layer, entry.created_by))
+                created_by = f"{entry.created_by} ({part.holds})" if part.holds else entry.created_by
+                own.append(ImageLayer(packed.diff_id, packed.size_bytes, blob, part.layer, created_by))
         config = assemble_config(
             target,
             [layer.diff_id for layer in base_layers],
@@ -118,6 +127,18 @@ class ImageMaker:
             fallback_s=self._first_made(target),
         )
         return BuiltImage(config, to_json(config), (*base_layers, *own), config.platform)
+
+    def _divided(
+        self, prepared: Prepared, target: StagePlan, progress: Progress, output: OutputSpec
+    ) -> dict[StepId, tuple[Part, ...]]:
+        """The layers that each step's layer is in this output. Files that are written out are the same either way."""
+        layers: dict[StepId, LayerId] = {}
+        for entry in target.history:
+            if entry.step is not None:
+                (layers[entry.step],) = progress.outcomes[entry.step].layers
+        splits = self._request.splits_layers and output.kind not in ("local", "tar")
+        copies = [step for step in layers if splits and isinstance(prepared.graph.steps[step], CopyStep)]
+        return Divider(self._store, target.base_layers).divide(layers, copies)
 
     def _source(self, format: LayerFormat, wants_blob: bool) -> tuple[LayerFormat, bool]:
         """Where only the diff ID is wanted, a packing with blobs that is made anyhow knows it as well."""

@@ -80,6 +80,8 @@ class BuildRequest:
     """`--allow`: network.host, security.insecure, device (all) and device=NAME."""
     uses_host_certs: bool = False
     is_reproducible: bool = False
+    splits_layers: bool = False
+    """`--layers by-package`: a COPY into the target becomes a layer for each big thing."""
     source_date_epoch_s: int | None = None
     backend: Literal["native", "runc"] = "native"
     registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from itertools import takewhile
 from slimstage.build.executor import StepOutcome
 from slimstage.build.request import LayerResult, StageCopy, StageResult, StayedBehind, StepResult
 from slimstage.digest import Digest
-from slimstage.oci.config import ImageConfig
+from slimstage.oci.config import HistoryEntry, ImageConfig
 from slimstage.oci.descriptor import Descriptor
 from slimstage.plan.graph import BaseStep, CopyStep, FromStep, Graph, StagePlan, StepId
 
@@ -158,11 +158,19 @@ def _copies(
     return tuple(found)
 
 
+def layer_text(entry: HistoryEntry) -> str:
+    """What made the layer, and of one layer of several what is in it."""
+    holds = entry.comment.removeprefix("slimstage: ")
+    if entry.created_by and holds != entry.comment:
+        return f"{entry.created_by} ({holds})"
+    return entry.created_by or entry.comment
+
+
 def layer_results(
     config: ImageConfig, sizes: Sequence[int], blobs: Sequence[Descriptor | None]
 ) -> tuple[LayerResult, ...]:
     """One for each layer, base first, with the history entry that made it. sizes: bytes of the uncompressed tars."""
-    created_by = [entry.created_by or entry.comment for entry in config.history if not entry.empty_layer]
+    created_by = [layer_text(entry) for entry in config.history if not entry.empty_layer]
     diff_ids: Sequence[Digest] = config.diff_ids
     return tuple(
         LayerResult(blob.digest if blob else None, diff_id, size, by)

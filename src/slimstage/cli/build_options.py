@@ -34,6 +34,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
            help="Annotate the manifest, index, manifest-descriptor or index-descriptor."),
     option("--reproducible", is_flag=True, group=_IMAGE,
            help="The same inputs give the same digest anywhere; times are clamped to SOURCE_DATE_EPOCH (else 1980)."),
+    option("--layers", metavar="HOW", group=_IMAGE,
+           help="by-instruction, or by-package: a COPY becomes one layer for each big package and weight "
+                "[default: by-instruction]."),
     option("--no-cache", is_flag=True, group=_CACHE, help="Run every step."),
     option("--no-cache-filter", multiple=True, metavar="STAGE", group=_CACHE, help="Run every step of these stages."),
     option("--cache-from", multiple=True, metavar="SPEC", group=_CACHE,

@@ -110,6 +110,7 @@ def make_request(
             merged.each("allow", _entitlement),
         ),
         uses_host_certs=merged.switch("host-certs"),
+        splits_layers=merged.one("layers", _layers, "by-instruction") == "by-package",
         is_reproducible=merged.switch("reproducible"),
         source_date_epoch_s=_epoch(arguments, environment),
         backend=cast(
@@ -145,6 +146,10 @@ def _tag(text: str) -> str:
     if reference.digest:
         raise UsageError(f'--tag: "{text}" has a digest', hint="a name takes a tag, the digest comes from the build")
     return text
+
+
+def _layers(text: str) -> str:
+    return one_of(text, ("by-instruction", "by-package"), "--layers")
 
 
 def _target(text: str) -> str | None:

@@ -37,6 +37,7 @@ BUILD_KEYS: Mapping[str, Form] = {
     "host-certs": "switch",
     "jobs": "whole",
     "label": "pairs",
+    "layers": "text",
     "memory": "whole",
     "network": "text",
     "no-cache": "switch",

@@ -23,7 +23,7 @@ HISTORY = (
     StageHistory("ENV a=b", None), StageHistory("RUN one", "s0.1"), StageHistory("LABEL x", None),
     StageHistory("COPY two", "s0.2"), StageHistory("CMD x", None),
 )  # fmt: skip
-LAYERS = {"s0.1": LayerFact(ONE, 1000.5), "s0.2": LayerFact(TWO, 2000.0)}
+LAYERS = {"s0.1": [LayerFact(ONE, 1000.5)], "s0.2": [LayerFact(TWO, 2000.0)]}
 
 
 def test_every_entry_that_is_not_empty_has_its_diff_id() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from slimstage.cli.image_documents import history_rows
@@ -33,9 +35,15 @@ def command(session: Session, image: str, no_trunc: bool, platform: str | None, 
         return
     print_table(
         ("CREATED", "SIZE", "CREATED BY"),
-        [(row["created"] or "-", size_text(row["size_bytes"]), _cut(row["created_by"], no_trunc)) for row in rows],
+        [(row["created"] or "-", size_text(row["size_bytes"]), _cut(_text(row), no_trunc)) for row in rows],
         right=(1,),
     )
+
+
+def _text(row: dict[str, Any]) -> str:
+    """What made the layer; of one layer of several, first what is in it."""
+    holds = row["comment"].removeprefix("slimstage: ")
+    return row["created_by"] if holds == row["comment"] else f"[{holds}] {row['created_by']}"
 
 
 def _cut(text: str, no_trunc: bool) -> str:
