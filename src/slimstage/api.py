@@ -21,7 +21,7 @@ from slimstage.build.builder import build as build_request
 from slimstage.build.request import BuildRequest, BuildResult, OutputSpec, SecretSource
 from slimstage.errors import UsageError
 from slimstage.events import Listener, ignore
-from slimstage.oci.descriptor import parse_platform
+from slimstage.oci.descriptor import Platform, parse_platform
 from slimstage.oci.reference import parse_reference
 from slimstage.store.store import Store, default_root
 
@@ -37,7 +37,7 @@ def build(
     tags: Sequence[str] = (),
     build_args: Mapping[str, str] | None = None,
     build_contexts: Mapping[str, str] | None = None,
-    platform: str | None = None,
+    platform: str | Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
     outputs: Sequence[OutputSpec] = (),
     secrets: Mapping[str, SecretSource] | None = None,
@@ -57,8 +57,9 @@ def build(
     """Builds an image as `slimstage build` does and returns what `build --json` prints.
 
     context: a directory, a tar file, a git or http(s) URL. file: the Dockerfile's path; None: `Dockerfile` in the context.
-    dockerfile: the text of one, instead of a file. build_contexts: name → value as for `--build-context`. outputs: none
-    means the store, under `tags`. secrets: id → where its value is read from. root: where the store is.
+    dockerfile: the text of one, instead of a file. platform: one, or several for an index. build_contexts: name → value as
+    for `--build-context`. outputs: none means the store, under `tags`. secrets: id → where its value is read from.
+    root: where the store is.
     listener: called with each event of `slimstage.events`, from several threads, never two at once. cancel: once set, the
     build ends its steps and raises `Interrupted`.
 
@@ -80,12 +81,14 @@ def build(
             raise UsageError(f'the tag "{tag}" has a digest', hint="the digest comes from the build")
     if jobs is not None and jobs < 1:
         raise UsageError(f"jobs is {jobs}, and has to be 1 or more")
+    platforms = _platforms(platform)
     request = BuildRequest(
         context=os.fspath(context),
         dockerfile=None if file is None else os.fspath(file),
         dockerfile_text=dockerfile,
         target=target,
-        platform=parse_platform(platform) if platform else None,
+        platform=platforms[0] if len(platforms) == 1 else None,
+        platforms=platforms if len(platforms) > 1 else (),
         build_args=dict(build_args or {}),
         named_contexts=dict(build_contexts or {}),
         tags=tuple(tags),
@@ -104,3 +107,8 @@ def build(
     )
     with Store.open(Path(os.path.abspath(root)) if root is not None else default_root()) as store:
         return build_request(request, store, listener, cancel)
+
+
+def _platforms(given: str | Sequence[str] | None) -> tuple[Platform, ...]:
+    texts = [given] if isinstance(given, str) else given or ()
+    return tuple(dict.fromkeys(parse_platform(each) for text in texts for each in text.split(",") if each.strip()))

@@ -97,12 +97,14 @@ def make_system(
     work: str,
     cancel: threading.Event | None = None,
     memory_bytes: int = 0,
+    *,
+    unpacks: bool = False,
 ) -> None:
     """`take` reads the tar of the new system from a stream to its end, `say` gets a line for each phase.
 
     work: an existing directory for the system while it is made (used by root; others use the default of TMPDIR, which
     the sub-IDs of a user namespace can enter). memory_bytes: how much memory may hold the system meanwhile; 0: it is
-    made on the disk.
+    made on the disk. unpacks: nothing of the system is run.
     Raises PlanError: a package or suite that does not exist. SandboxError: mmdebstrap is missing or fails; with the code
     `NO_ROOM` when its place was full. Interrupted.
     """
@@ -118,7 +120,8 @@ def make_system(
     environ |= {"SOURCE_DATE_EPOCH": str(EPOCH_S), "LC_ALL": "C.UTF-8"}
     if os.geteuid() == 0:
         environ["TMPDIR"] = work
-    arguments = mmdebstrap_arguments(spec, architecture, sources_of(spec.suite, spec.components))
+    sources = sources_of(spec.suite, spec.components)
+    arguments = mmdebstrap_arguments(spec, architecture, sources, unpacks=unpacks)
     process = subprocess.Popen(
         in_memory([program, *arguments], work, memory_bytes),
         stdin=subprocess.DEVNULL,
@@ -163,17 +166,30 @@ def make_system(
         raise explained(spec, status, list(last))
 
 
-def mmdebstrap_arguments(spec: DebianSpec, architecture: str, sources: AptSources) -> list[str]:
-    """The whole command line but the program."""
+def mmdebstrap_arguments(
+    spec: DebianSpec, architecture: str, sources: AptSources, *, unpacks: bool = False
+) -> list[str]:
+    """The whole command line but the program. unpacks: packages are unpacked only, those of the variant among them."""
     links = "".join(f"link '{target}' '{name}'\n" for target, name in spec.links)
-    arguments = [f"--variant={spec.variant}", "--format=tar", f"--architectures={architecture}"]
+    unpacks = unpacks or spec.variant == "extract"
+    variant = "extract" if unpacks else spec.variant
+    arguments = [f"--variant={variant}", "--format=tar", f"--architectures={architecture}"]
+    # Whether its programs run was asked before, of the kernel; mmdebstrap would want another program to ask.
+    arguments.append("--skip=check/qemu")
     arguments += [f"--dpkgopt={option}" for option in _DPKG_OPTIONS]
     if sources.keyring:
         arguments.append(f"--keyring={sources.keyring}")
     if spec.include:
         arguments.append(f"--include={','.join(spec.include)}")
     arguments.append(f"--components={','.join(spec.components)}")
-    arguments.append(f"--customize-hook={_TIDY.replace('@APT_CLEAN@', _APT_CLEAN)}{links}")
+    tidy = f"{_TIDY.replace('@APT_CLEAN@', _APT_CLEAN)}{links}"
+    if unpacks:
+        from slimstage.bases.unpacked import set_up_hook, unpacked_hook, wanted_packages  # only for these
+
+        arguments += [f"--include={each}" for each in wanted_packages(spec.variant)]
+        arguments += [f"--setup-hook={set_up_hook(architecture)}", f"--extract-hook={unpacked_hook()}{tidy}"]
+    else:
+        arguments.append(f"--customize-hook={tidy}")
     return [*arguments, spec.suite, "-", *sources.lines]
 
 

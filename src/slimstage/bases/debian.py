@@ -6,7 +6,8 @@ manuals, no documentation but copyright files, no package lists, and packages ar
 
 Parameters, each at most once unless said:
     include      packages, with commas between them; may be repeated
-    variant      mmdebstrap's: minbase (default), buildd, important, standard, essential, apt, custom
+    variant      mmdebstrap's: minbase (default), buildd, important, standard, essential, apt, custom; or extract, which
+                 unpacks the included packages and what they depend on, and runs nothing
     components   default main
     arch         must be the platform's: for files that say what they were written for
     link         TARGET:NAME, a link /usr/local/bin/NAME to the program TARGET; may be repeated
@@ -15,6 +16,9 @@ Parameters, each at most once unless said:
 
 With python3 the system behaves as the python images do: there is a `python`, and pip installs for the whole system
 (Debian marks its Python as managed by dpkg alone; in an image of one purpose nothing is protected by that).
+
+For an architecture whose programs do not run here, the packages are unpacked and their scripts are not run (`unpacks`):
+good to copy from and to copy into.
 """
 
 from __future__ import annotations
@@ -38,7 +42,7 @@ EPOCH_S = 1_577_836_800
 """2020-01-01: later times in the packages become this one, so that two machines make the same layer."""
 _CREATED = "2020-01-01T00:00:00Z"
 
-VARIANTS = ("minbase", "buildd", "important", "standard", "essential", "apt", "custom")
+VARIANTS = ("minbase", "buildd", "important", "standard", "essential", "apt", "custom", "extract")
 _PARAMETERS = ("include", "variant", "components", "arch", "link", "env", "cmd")
 _REPEATED = frozenset({"include", "link", "env"})
 _SUITE = pattern(r"[a-z][a-z0-9.-]{1,40}\Z")
@@ -65,10 +69,10 @@ class DebianSpec:
     arch: str | None = None
     """As given: only to be compared."""
 
-    def key(self, platform: Platform) -> str:
-        """Names the system in the store: 64 hex digits."""
+    def key(self, platform: Platform, *, unpacks: bool = False) -> str:
+        """Names the system in the store: 64 hex digits. unpacks: made without running anything of it."""
         asked = [self.suite, self.include, self.variant, self.components, self.env, self.cmd, self.links]
-        return digest_json([VERSION, *asked, str(platform)])[7:]
+        return digest_json([VERSION, *asked, str(platform), *(["unpacked"] if unpacks else [])])[7:]
 
 
 def parse_debian(reference: str) -> DebianSpec:

@@ -60,7 +60,7 @@ class NamedImages:
     def stored(self, reference: Reference, platform: Platform) -> StoredImage | None:
         """The image of that name in the store, for the platform and with all its files or their bytes; or None."""
         candidates = [
-            self._store.images.find(str(reference)),
+            self._store.images.find(str(reference), platform),
             pinned(self._store.records, self._store.images, reference, platform),
         ]
         for stored in candidates:

@@ -24,7 +24,7 @@ from slimstage.bases.named import NamedImages, parse_name
 from slimstage.bases.unpack import LayerUnpacker
 from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import BlobMissing, FormatError, Interrupted
-from slimstage.events import BaseProgress, Listener, TransferProgress, ignore
+from slimstage.events import BaseProgress, Listener, TransferProgress, Warned, ignore
 from slimstage.oci.chain import chain_ids
 from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
 from slimstage.oci.descriptor import Descriptor, Platform
@@ -76,6 +76,7 @@ class Bases:
                 lambda doing: self._say(name, doing),
                 self._cancel,
                 made_elsewhere=self._made_elsewhere,
+                warn=self._warn,
             )
             return self._from_store(reference, systems.get(reference, platform))
         file = parse_file_base(reference)
@@ -155,7 +156,13 @@ class Bases:
             return None
         from slimstage.bases.systems import system_key  # what a cached build of other bases has no use for
 
-        return system_key(base.reference, base.platform)
+        whole = system_key(base.reference, base.platform)
+        record = self._store.records.get(whole)
+        if record is not None and record.content_key == base.id:
+            return whole
+        unpacked = system_key(base.reference, base.platform, unpacks=True)
+        record = self._store.records.get(unpacked)
+        return unpacked if record is not None and record.content_key == base.id else whole
 
     def layers(self, base: Base) -> tuple[ImageLayer, ...]:
         """The base's layers with all that is known once they are unpacked: sizes and directories."""
@@ -222,6 +229,9 @@ class Bases:
             return
         name = parse_name(base.reference)
         yield lambda blob: self._named.fetch(name, blob, progress)
+
+    def _warn(self, message: str) -> None:
+        self._listener(Warned(self._clock(), "base-unpacked", message))
 
     def _say(self, name: str, doing: str) -> None:
         self._listener(BaseProgress(self._clock(), name, doing))

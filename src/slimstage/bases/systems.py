@@ -13,7 +13,7 @@ from slimstage.bases.debian import DebianSpec, check_architecture, debian_config
 from slimstage.bases.unpack import LayerUnpacker
 from slimstage.errors import FormatError, SandboxError
 from slimstage.oci.config import ImageConfig, from_json, to_json
-from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER, Descriptor, Platform
+from slimstage.oci.descriptor import OCI_CONFIG, OCI_LAYER, Descriptor, Platform, host_platform
 from slimstage.oci.manifest import build_manifest
 from slimstage.oci.select import check_platform
 from slimstage.store.files import wait_lock, wait_lock_cancellable
@@ -23,9 +23,9 @@ from slimstage.store.store import Store
 from slimstage.values import replace
 
 
-def system_key(reference: str, platform: Platform) -> str:
-    """What names the system in a store. Raises PlanError for a reference that is none."""
-    return f"debian-{parse_debian(reference).key(platform)}"
+def system_key(reference: str, platform: Platform, *, unpacks: bool = False) -> str:
+    """What names the system in a store; unpacks: made without running anything of it. Raises PlanError: no reference."""
+    return f"debian-{parse_debian(reference).key(platform, unpacks=unpacks)}"
 
 
 class DebianSystems:
@@ -39,9 +39,10 @@ class DebianSystems:
         cancel: threading.Event | None = None,
         *,
         made_elsewhere: Systems | None = None,
+        warn: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._store, self._unpacker, self._say, self._cancel = store, unpacker, say, cancel
-        self._made_elsewhere = made_elsewhere
+        self._made_elsewhere, self._warn = made_elsewhere, warn
 
     def get(self, reference: str, platform: Platform) -> StoredImage:
         """The stored image of the system, whose layer is unpacked or promised.
@@ -54,10 +55,28 @@ class DebianSystems:
         stored = self._kept(key) or self._from_elsewhere(spec, key, platform)
         if stored is not None:
             return stored
+        # A whole one that is here or comes from elsewhere is better than what can be made of foreign packages.
+        if unpacks := self._unpacks(spec, platform):
+            key = system_key(reference, platform, unpacks=True)
         # Lock files of this name are removed by a prune when nobody holds them.
         path = os.path.join(self._store.root, "locks", f"step-{key}")
         with wait_lock_cancellable(path, self._cancel) if self._cancel else wait_lock(path):
-            return self._kept(key) or self._make(spec, key, platform)
+            return self._kept(key) or self._make(spec, key, platform, unpacks)
+
+    def _unpacks(self, spec: DebianSpec, platform: Platform) -> bool:
+        """Whether all that can be done is to unpack the packages: their scripts are of an architecture that nothing runs."""
+        if spec.variant == "extract" or platform.architecture == host_platform().architecture:
+            return False
+        from slimstage.sandbox.emulation import runs  # only for foreign systems
+
+        answer = runs([platform.architecture])[platform.architecture]
+        if answer.is_runnable:
+            return False
+        self._warn(
+            f'debian://{spec.suite} for "{platform}" is unpacked and not configured, as its scripts cannot run here '
+            f"({answer.by}): good to copy from and to copy into; see slimstage doctor"
+        )
+        return True
 
     def _kept(self, key: str) -> StoredImage | None:
         record = self._store.records.get(key)
@@ -85,16 +104,16 @@ class DebianSystems:
             self._store.records.put(Record(key, stored.id, None, created_s=time.time()))
         return stored
 
-    def _make(self, spec: DebianSpec, key: str, platform: Platform) -> StoredImage:
+    def _make(self, spec: DebianSpec, key: str, platform: Platform, unpacks: bool) -> StoredImage:
         self._say("making the base system, once for this store")
-        layer, file_bytes = self._layer(spec, platform)
+        layer, file_bytes = self._layer(spec, platform, unpacks)
         config = replace(debian_config(spec, platform), diff_ids=(layer.diff_id,))
         stored = self._put(config, layer, _name(spec, key))
         self._store.records.put(Record(key, stored.id, None, created_s=time.time()))
         self._say(f"made, {file_bytes / 1e6:.0f} MB")
         return stored
 
-    def _layer(self, spec: DebianSpec, platform: Platform) -> tuple[ImageLayer, int]:
+    def _layer(self, spec: DebianSpec, platform: Platform, unpacks: bool) -> tuple[ImageLayer, int]:
         """In memory where there is enough; what does not fit there is made again on the disk."""
         from slimstage.bases.bootstrap import NO_ROOM, make_system
         from slimstage.bases.workspace import spare_memory
@@ -102,7 +121,9 @@ class DebianSystems:
         def make(memory_bytes: int) -> tuple[ImageLayer, int]:
             with tempfile.TemporaryDirectory(prefix="debian-", dir=self._store.session.directory()) as work:
                 return self._unpacker.add(
-                    lambda take: make_system(spec, platform, take, self._say, work, self._cancel, memory_bytes)
+                    lambda take: make_system(
+                        spec, platform, take, self._say, work, self._cancel, memory_bytes, unpacks=unpacks
+                    )
                 )
 
         memory_bytes = spare_memory()

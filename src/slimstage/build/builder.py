@@ -10,17 +10,20 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from slimstage.build.executor import StepOutcome, ThreadExecutor
 from slimstage.build.files import FileSteps
-from slimstage.build.image import BuiltImage, ImageMaker
+from slimstage.build.foreign import check_foreign
+from slimstage.build.image import BuiltImage, ImageMaker, index_of
+from slimstage.build.lasttimes import Memory
+from slimstage.build.outcome import Happened, build_result
 from slimstage.build.outputs import Outputs
 from slimstage.build.packing import Packer
-from slimstage.build.preparation import prepare, with_defaults
+from slimstage.build.preparation import Prepared, prepare, with_defaults
 from slimstage.build.request import (
     BuildRequest,
     BuildResult,
@@ -29,24 +32,19 @@ from slimstage.build.request import (
     OutputSpec,
     WarningResult,
 )
-from slimstage.build.results import layer_results, stage_results, stayed_behind, step_results
 from slimstage.build.run import key_values
 from slimstage.build.running import RunSteps
 from slimstage.build.sandboxes import SandboxOnce
 from slimstage.build.scheduler import Progress, Scheduler
 from slimstage.build.worker import Numbering, Worker
-from slimstage.cache.lasttime import LastTime
 from slimstage.cache.local import Cache, LocalCache
 from slimstage.context.open import OpenedContext, open_context
-from slimstage.digest import digest_json
-from slimstage.errors import StoreError
 from slimstage.events import BuildFinished, BuildStarted, CacheHit, Event, Listener, Warned, ignore
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, WorkdirStep
 from slimstage.store.promises import PromiseBroken
 from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
-from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.build.caching import StepFact
@@ -134,8 +132,8 @@ class _Engine:
         self._request = request = prepared.request
         graph = prepared.graph
         self._jobs = request.jobs or max(FEWEST_JOBS, os.cpu_count() or 1)
-        self._numbering = _number(graph)
-        self._place = digest_json(prepared.name)  # not the name: it may be a URL with credentials
+        self._numbering = _number(prepared)
+        self._stage_of = _stages(prepared)
         self._cache: Cache = LocalCache(store)
         if remote is not None:
             from slimstage.cache.remote import CombinedCache  # few builds have such caches
@@ -171,7 +169,7 @@ class _Engine:
             executor,
             extra=self._extra,
             forced_by=self._forced_by,
-            last_key=lambda step: self._last_time.key(step),
+            last_key=lambda step: self._memory.key(step),
             digests=files.context_digests,
             on_cached=self._on_cached,
             on_done=self._on_done,
@@ -180,10 +178,9 @@ class _Engine:
 
     def build(self) -> BuildResult:
         graph, request = self.prepared.graph, self._request
-        target = graph.stage(graph.target)
-        names = tuple(stage.name for stage in graph.stages)
         if not self._job.is_again:
-            self._emit(BuildStarted(self._clock(), names, len(graph.steps), target.name))
+            names, target = self._stage_names(), self.prepared.plans[0].target.name
+            self._emit(BuildStarted(self._clock(), names, len(graph.steps), target))
             for message in graph.warnings:
                 self._warn("plan", message)
             if request.splits_layers and request.source_date_epoch_s is None:
@@ -195,18 +192,20 @@ class _Engine:
         try:
             with self._store.session.steady():
                 self.scheduler.probe(self.targets())
+            check_foreign(self.prepared, self.scheduler.undone(self.targets()))
             try:
                 progress = self.scheduler.run(self.targets(), self._cancel)
             finally:
-                self._remember()
-            image, outputs = self._outputs(progress)
+                self._memory.note(self.scheduler.record_keys())
+            images, outputs = self._outputs(progress)
             caches = self._write_caches(progress) if request.cache_to else ()
         except BaseException as error:
             if not isinstance(error, PromiseBroken):
                 self._emit(BuildFinished(self._clock(), None, 0, ok=False))
             self._is_over = not isinstance(error, PromiseBroken)
             raise
-        result = self._result(image, progress.outcomes, outputs, caches)
+        happened = Happened(progress.outcomes, self._sizes, self._sources, tuple(self._job.warnings), self._clock())
+        result = build_result(self.prepared, images, happened, outputs, caches, self._index_digest(images, outputs))
         self._emit(BuildFinished(self._clock(), result.image_id, result.size_bytes, ok=True))
         return result
 
@@ -214,8 +213,13 @@ class _Engine:
         """The steps whose trees the build is asked for."""
         graph = self.prepared.graph
         wanted = [stage.last for stage in graph.stages if self._request.keeps_all_stages and stage.last]
-        last = graph.stage(graph.target).last
-        return [*wanted, *([last] if last else [])]
+        return [*wanted, *graph.target_steps()]
+
+    def _stage_names(self) -> tuple[str, ...]:
+        prepared = self.prepared
+        if prepared.graph.targets:
+            return tuple(dict.fromkeys(prepared.labels.values()))
+        return tuple(stage.name for stage in prepared.graph.stages)
 
     def _write_caches(self, progress: Progress) -> tuple[CacheResult, ...]:
         from slimstage.build.caching import CacheWriter  # few builds write such caches
@@ -246,19 +250,29 @@ class _Engine:
         if self._is_over:
             self._cancel.set()
 
-    def _outputs(self, progress: Progress) -> tuple[BuiltImage, tuple[OutputResult, ...]]:
-        """Writes every output. The image that the result speaks of is the first one that has blobs, else the first."""
+    def _outputs(self, progress: Progress) -> tuple[tuple[BuiltImage, ...], tuple[OutputResult, ...]]:
+        """Writes every output. The images that the result speaks of, one for each platform, are those of the first output
+        that has blobs, else of the first.
+        """
         prepared, request = self.prepared, self._request
-        target = prepared.graph.stage(prepared.graph.target)
         outputs = Outputs(request, self._store, self._emit, self._clock)
         written: list[OutputResult] = []
-        images: list[BuiltImage] = []
+        made: list[tuple[BuiltImage, ...]] = []
         for output in request.outputs:
-            images.append(self._with_cache(self._images.make(prepared, target, progress, output), progress))
-            self._bring(output, images[-1])
-            written.append(outputs.write(output, images[-1], self._images.times(output)))
-        image = next((each for each in images if each.blobs and all(each.blobs)), images[0])
-        return image, tuple(written)
+            images = [self._images.make(prepared, plan, progress, output) for plan in prepared.plans]
+            made.append(tuple(self._with_cache(image, progress) for image in images))
+            for image in made[-1]:
+                self._bring(output, image)
+            written.append(outputs.write(output, made[-1], self._images.times(output)))
+        packed = (images for images in made if all(image.blobs and all(image.blobs) for image in images))
+        return next(packed, made[0]), tuple(written)
+
+    def _index_digest(self, images: Sequence[BuiltImage], outputs: Sequence[OutputResult]) -> str | None:
+        """Of several platforms; where no output wrote an index, of the one that the store would have."""
+        if len(images) == 1:
+            return None
+        written = next((each.digest for each in outputs if each.digest), None)
+        return written or index_of(OutputSpec("image"), images).digest
 
     def _bring(self, output: OutputSpec, image: BuiltImage) -> None:
         """What an output holds the bytes of has to be here before it begins: half of one cannot be taken back."""
@@ -268,43 +282,6 @@ class _Engine:
                     self._store.blobs.path(blob.digest)
         else:
             self._store.snapshots.bring(tuple(layer.layer for layer in image.layers if layer.layer))
-
-    def _result(
-        self,
-        image: BuiltImage,
-        outcomes: Mapping[StepId, StepOutcome],
-        outputs: tuple[OutputResult, ...],
-        caches: tuple[CacheResult, ...],
-    ) -> BuildResult:
-        graph = self.prepared.graph
-        prepared = self.prepared
-        bases = {
-            step: sum(layer.size_bytes for layer in prepared.bases.layers(base))
-            for step, base in prepared.base_of.items()
-        }
-        blobs = image.blobs
-        size_bytes = sum(layer.size_bytes for layer in image.layers)
-        stages = stage_results(graph, outcomes, bases, self._sizes)
-        return BuildResult(
-            image_id=image.id,
-            manifest_digest=next((each.digest for each in outputs if each.digest), None)
-            or _digest_without_output(image),
-            tags=tuple(dict.fromkeys([*self._request.tags, *(n for o in self._request.outputs for n in o.names)])),
-            platform=str(image.platform),
-            size_bytes=size_bytes,
-            compressed_bytes=sum(blob.size for blob in blobs if blob) if all(blobs) else None,
-            duration_s=round(self._clock(), 3),
-            layers=layer_results(image.config, [layer.size_bytes for layer in image.layers], blobs),
-            # The target's tree is the image: one size for both, that of the image's layers.
-            stages=tuple(
-                replace(each, size_bytes=size_bytes) if each.index == graph.target else each for each in stages
-            ),
-            steps=step_results(graph, outcomes, self._sizes, self._sources),
-            warnings=tuple(self._job.warnings),
-            outputs=outputs,
-            stayed_behind=stayed_behind(graph, outcomes, bases, self._sizes),
-            caches=caches,
-        )
 
     # What the scheduler asks and tells ------------------------------------------------------------------------
 
@@ -316,18 +293,11 @@ class _Engine:
             return ""
         if self._request.no_cache:
             return "--no-cache"
-        return "--no-cache-filter" if self._numbering[step.id].stage in self._request.no_cache_filter else ""
+        return "--no-cache-filter" if self._stage_of[step.id] in self._request.no_cache_filter else ""
 
     @cached_property
-    def _last_time(self) -> LastTime:
-        return LastTime(self._store.places.get(self._place), self.prepared.graph)
-
-    def _remember(self) -> None:
-        """For the next `--explain`; what is as it was is not written again, what cannot be written is forgotten."""
-        text = self._last_time.noted(self.scheduler.record_keys())
-        if text is not None:
-            with suppress(StoreError):
-                self._store.places.put(self._place, text)
+    def _memory(self) -> Memory:
+        return Memory(self._store.places, self.prepared)
 
     def _on_cached(self, step: AnyStep, record: Record | None) -> None:
         shown = self._numbering[step.id]
@@ -339,7 +309,7 @@ class _Engine:
         )
 
     def _on_done(self, step: AnyStep, outcome: StepOutcome) -> None:
-        if step.stage in self.prepared.target_chain and not isinstance(step, BaseStep):
+        if step.id in self.prepared.image_steps and not isinstance(step, BaseStep):
             for layer in outcome.layers:
                 self._images.begin(layer, step)
 
@@ -349,19 +319,24 @@ class _Engine:
         self._emit(Warned(self._clock(), code, message))
 
 
-def _digest_without_output(image: BuiltImage) -> str:
-    """Of the manifest that the store would have: for outputs that write none."""
-    return image.manifest(OutputSpec("image")).digest
-
-
-def _number(graph: Graph) -> dict[StepId, Numbering]:
+def _number(prepared: Prepared) -> dict[StepId, Numbering]:
     """Each step's number in its stage: FROM, RUN, COPY, ADD and WORKDIR count, as in BuildKit's progress."""
-    by_stage: dict[int, list[StepId]] = {}
-    for step in graph.steps.values():
-        by_stage.setdefault(step.stage, []).append(step.id)
-    names = {stage.index: stage.name for stage in graph.stages}
-    return {
-        step: Numbering(names.get(stage, f"stage-{stage}"), number, len(steps))
-        for stage, steps in by_stage.items()
-        for number, step in enumerate(steps, 1)
-    }
+    found: dict[StepId, Numbering] = {}
+    for plan in prepared.plans:
+        by_stage: dict[int, list[StepId]] = {}
+        for step in plan.graph.steps.values():
+            by_stage.setdefault(step.stage, []).append(step.id)
+        for steps in by_stage.values():
+            for number, each in enumerate(steps, 1):
+                found.setdefault(each, Numbering(prepared.labels[each], number, len(steps)))
+    return found
+
+
+def _stages(prepared: Prepared) -> dict[StepId, str]:
+    """The name of each step's stage, as the Dockerfile has it."""
+    found: dict[StepId, str] = {}
+    for plan in prepared.plans:
+        names = {stage.index: stage.name for stage in plan.graph.stages}
+        for step in plan.graph.steps.values():
+            found.setdefault(step.id, names.get(step.stage, f"stage-{step.stage}"))
+    return found

@@ -61,7 +61,7 @@ def step_facts(
     keys_of: Callable[[LayerId], Iterable[str]],
 ) -> list[StepFact]:
     """Of every step that was done, or was found and not needed, in the graph's order. keys_of: others of a layer."""
-    image = set(_below(graph, graph.stage(graph.target).last))
+    image = {step for last in graph.target_steps() for step in _below(graph, last)}
     facts = []
     for step in graph.steps.values():
         outcome, record = outcomes.get(step.id), found.get(step.id)
@@ -209,7 +209,8 @@ class CacheWriter:
     def _systems(self, target: CacheTarget) -> list[tuple[str, str, LayerId]]:
         """(key, config, layer) of the base systems that were made for the build: no registry has them."""
         prepared = self._prepared
-        image = set(_below(prepared.graph, prepared.graph.stage(prepared.graph.target).last))
+        graph = prepared.graph
+        image = {step for last in graph.target_steps() for step in _below(graph, last)}
         found = {}
         for step, base in prepared.base_of.items():
             key = prepared.bases.system_key(base)

@@ -14,7 +14,7 @@ from slimstage.build.assemble import LayerFact, assemble_config
 from slimstage.build.dividing import Divider, Part
 from slimstage.build.executor import StepOutcome
 from slimstage.build.packing import LayerFormat, Packer, Times
-from slimstage.build.preparation import Prepared
+from slimstage.build.preparation import ImagePlan, Prepared
 from slimstage.build.request import BuildRequest, OutputSpec
 from slimstage.build.scheduler import Progress
 from slimstage.digest import Digest, digest_bytes, digest_json
@@ -32,7 +32,7 @@ from slimstage.oci.descriptor import (
     Descriptor,
     Platform,
 )
-from slimstage.oci.manifest import Manifest, build_manifest
+from slimstage.oci.manifest import Index, Manifest, build_index, build_manifest
 from slimstage.plan.graph import AnyStep, CopyStep, StagePlan, StepId
 from slimstage.store.images import ImageLayer
 from slimstage.store.recompress import compression_of, recompressed
@@ -75,8 +75,29 @@ class BuiltImage:
             if uses_docker:
                 blob = replace(blob, media_type=_DOCKER_LAYERS.get(blob.media_type, blob.media_type))
             layers.append(blob)
-        annotations = {key: value for where, key, value in output.annotations if where == "manifest"}
+        annotations = annotations_of(output, "manifest", self.platform)
         return build_manifest(config, layers, annotations, uses_docker_types=uses_docker)
+
+    def descriptor(self, output: OutputSpec) -> Descriptor:
+        """What points at the manifest, in an index of the output."""
+        annotations = annotations_of(output, "manifest-descriptor", self.platform)
+        return self.manifest(output).descriptor(self.platform, annotations)
+
+
+def annotations_of(output: OutputSpec, where: str, platform: Platform | None = None) -> dict[str, str]:
+    """Those of one place; of a manifest or its descriptor also those for its platform, which win."""
+    named = f"{where}[{platform}]"
+    general = {key: value for place, key, value in output.annotations if place == where}
+    return general | {key: value for place, key, value in output.annotations if place == named}
+
+
+def index_of(output: OutputSpec, images: Sequence[BuiltImage]) -> Index:
+    """The index of the images of several platforms as the output shows it, in the order of the platforms."""
+    return build_index(
+        [image.descriptor(output) for image in images],
+        annotations_of(output, "index"),
+        uses_docker_types=output.uses_docker_types,
+    )
 
 
 class ImageMaker:
@@ -97,10 +118,10 @@ class ImageMaker:
             if not wants_blob and self._source(format, wants_blob) == (format, wants_blob):
                 self._packer.begin(layer, format, wants_blob=False)
 
-    def make(self, prepared: Prepared, target: StagePlan, progress: Progress, output: OutputSpec) -> BuiltImage:
-        """The target in the output's format; waits until its layers are packed."""
+    def make(self, prepared: Prepared, plan: ImagePlan, progress: Progress, output: OutputSpec) -> BuiltImage:
+        """The plan's target in the output's format; waits until its layers are packed."""
         format, wants_blob = self._format(output)
-        base = prepared.target_base
+        target, base = plan.target, plan.base
         base_layers = self._base_layers(prepared.bases.layers(base) if base else (), output, wants_blob)
         facts: dict[StepId, list[LayerFact]] = {}
         own: list[ImageLayer] = []

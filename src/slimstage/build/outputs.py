@@ -1,23 +1,27 @@
-"""The finished image, written wherever the request says: the store, OCI layouts, archives, directories, tars."""
+"""The finished image, written wherever the request says: the store, OCI layouts, archives, directories, tars.
+
+Of several platforms it is an index, in files a directory for each.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
-from slimstage.build.image import BuiltImage
+from slimstage.build.image import BuiltImage, annotations_of, index_of
 from slimstage.build.packing import Times
 from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
 from slimstage.digest import Digest
 from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
 from slimstage.store.files import create_exclusive, guarded
-from slimstage.store.images import StoredImage
-from slimstage.store.source import Export, StoreSource
+from slimstage.store.images import StoredImage, full_name
+from slimstage.store.indexes import IndexMember, StoredIndex
+from slimstage.store.source import AnyExport, Export, IndexExport, StoreSource
 from slimstage.store.space import saying_space
 from slimstage.store.store import Store
 
@@ -28,50 +32,69 @@ class Outputs:
     def __init__(self, request: BuildRequest, store: Store, listener: Listener, clock: Callable[[], float]) -> None:
         self._request, self._store, self._emit, self._clock = request, store, listener, clock
 
-    def write(self, output: OutputSpec, image: BuiltImage, times: Times) -> OutputResult:
-        """Writes one output; what was at its place before is there until the new one is whole.
+    def write(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> OutputResult:
+        """Writes one output, of one image or those of several platforms; what was at its place before is there until the
+        new one is whole.
 
         Raises UsageError: a bad destination. StoreError: a full disk, a blob that is gone.
         """
         if output.kind == "image":
-            digest: Digest | None = self._into_store(output, image)
+            digest: Digest | None = self._into_store(output, images)
         elif output.destination in (None, "-"):
-            digest = self._to_place(output, image, times)  # that a reader of stdout left is no failure of the disk
+            digest = self._to_place(output, images, times)  # that a reader of stdout left is no failure of the disk
         else:
             place = str(output.destination)
             with saying_space(place), guarded(f'write the output "{place}"'):
-                digest = self._to_place(output, image, times)
+                digest = self._to_place(output, images, times)
         self._emit(OutputWritten(self._clock(), output.kind, output.destination or "the store", digest))
         return OutputResult(output.kind, output.destination, digest)
 
-    def _to_place(self, output: OutputSpec, image: BuiltImage, times: Times) -> Digest | None:
+    def _to_place(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> Digest | None:
         if output.kind in ("oci", "docker"):
-            return self._archive(output, image)
-        self._files(output, image, times)
+            return self._archive(output, images)
+        self._files(output, images, times)
         return None
 
     def _names(self, output: OutputSpec) -> tuple[str, ...]:
         return tuple(dict.fromkeys([*self._request.tags, *output.names]))
 
-    def _into_store(self, output: OutputSpec, image: BuiltImage) -> Digest:
+    def _into_store(self, output: OutputSpec, images: Sequence[BuiltImage]) -> Digest:
+        """One image under the names, or several without a name and the index over them under the names."""
+        names, members = self._names(output), []
+        for image in images:
+            manifest = self._put(output, image)
+            stored = StoredImage(image.id, manifest, image.platform, image.layers, time.time())
+            self._store.images.put(stored, names if len(images) == 1 else ())
+            members.append(IndexMember(manifest, image.id, image.platform))
+        if len(images) == 1:
+            return members[0].manifest
+        index = index_of(output, images)
+        self._store.blobs.put(index.raw)
+        full = tuple(full_name(name) for name in names)
+        self._store.indexes.put(StoredIndex(index.digest, tuple(members), time.time()), full)
+        return index.digest
+
+    def _put(self, output: OutputSpec, image: BuiltImage) -> Digest:
+        """Config and manifest into the store; the manifest's digest."""
         manifest = image.manifest(output)
         self._store.blobs.put(image.config_bytes)
         self._store.blobs.put(manifest.raw)
-        stored = StoredImage(image.id, manifest.digest, image.platform, image.layers, time.time())
-        self._store.images.put(stored, self._names(output))
         return manifest.digest
 
-    def _archive(self, output: OutputSpec, image: BuiltImage) -> Digest:
+    def _export(self, output: OutputSpec, images: Sequence[BuiltImage]) -> AnyExport:
+        sources = [StoreSource(self._store.blobs, self._put(output, image)) for image in images]
+        if len(images) == 1:
+            (image,) = images
+            annotations = annotations_of(output, "manifest-descriptor", image.platform)
+            return Export(sources[0], self._names(output), annotations, image.platform)
+        index = index_of(output, images)
+        return IndexExport(index, tuple(sources), self._names(output), annotations_of(output, "index-descriptor"))
+
+    def _archive(self, output: OutputSpec, images: Sequence[BuiltImage]) -> Digest:
         from slimstage.store.layout_sink import LayoutSink  # only for this kind of output
         from slimstage.store.save import ArchiveSink, write_archive
 
-        manifest = image.manifest(output)
-        self._store.blobs.put(image.config_bytes)
-        self._store.blobs.put(manifest.raw)
-        annotations = {key: value for where, key, value in output.annotations if where == "manifest-descriptor"}
-        export = Export(
-            StoreSource(self._store.blobs, manifest.digest), self._names(output), annotations, image.platform
-        )
+        export = self._export(output, images)
         beside = self._store.session.beside
         if output.kind == "oci" and not output.is_tar:
             LayoutSink(_destination(output, "DIRECTORY"), beside=beside).write([export])
@@ -79,23 +102,34 @@ class Outputs:
             write_archive(sys.stdout.buffer, [export], is_docker=output.kind == "docker")
         else:
             ArchiveSink(_destination(output, "FILE"), is_docker=output.kind == "docker", beside=beside).write([export])
-        return manifest.digest
+        return export.descriptor.digest
 
-    def _files(self, output: OutputSpec, image: BuiltImage, times: Times) -> None:
-        from slimstage.build.export import export_directory, export_tar  # only for this kind of output
+    def _files(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> None:
+        from slimstage.build.export import (  # only for this kind of output
+            Part,
+            check_apart,
+            export_directory,
+            export_tar,
+        )
         from slimstage.tree.union import UnionTree
 
-        layers = tuple(layer.layer for layer in image.layers if layer.layer is not None)
-        with UnionTree(self._store.snapshots.paths(layers)) as tree:
+        is_split = len(images) > 1 if output.splits_platforms is None else output.splits_platforms
+        with ExitStack() as trees:
+            parts = []
+            for image in images:
+                layers = tuple(layer.layer for layer in image.layers if layer.layer is not None)
+                tree = trees.enter_context(UnionTree(self._store.snapshots.paths(layers)))
+                parts.append(Part(str(image.platform), tree, is_split))
+            check_apart(parts)
             if output.kind == "local":
-                export_directory(tree, _destination(output, "DIRECTORY"), times, self._store.session.beside)
+                export_directory(parts, _destination(output, "DIRECTORY"), times, self._store.session.beside)
                 return
             if output.destination in (None, "-"):
-                export_tar(tree, sys.stdout.buffer.write, times)
+                export_tar(parts, sys.stdout.buffer.write, times)
                 sys.stdout.buffer.flush()
                 return
             with _replacing(str(output.destination), self._store.session.beside) as file:
-                export_tar(tree, file.write, times)
+                export_tar(parts, file.write, times)
 
 
 def _destination(output: OutputSpec, what: str) -> str:

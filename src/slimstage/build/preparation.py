@@ -15,12 +15,13 @@ from slimstage.context.open import OpenedContext, open_context
 from slimstage.diagnostics import Source, Span
 from slimstage.dockerfile.instructions import Dockerfile
 from slimstage.dockerfile.parse import parse
-from slimstage.errors import SlimstageError
+from slimstage.errors import SlimstageError, UsageError
 from slimstage.events import BaseResolved, Listener
 from slimstage.oci.descriptor import Platform, host_platform
 from slimstage.plan.contexts import LocalSource, classify
-from slimstage.plan.graph import AnyStep, BaseStep, Graph, StepId
+from slimstage.plan.graph import AnyStep, BaseStep, Graph, StagePlan, StepId
 from slimstage.plan.lower import bases_needed, lower
+from slimstage.plan.platforms import PlatformGraph, join
 from slimstage.plan.request import PlanRequest, ResolvedImage
 from slimstage.store.store import Store
 from slimstage.values import dataclass, replace
@@ -33,22 +34,37 @@ _AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
+class ImagePlan:
+    """One image that a build makes. graph: what it needs. base: the image that the target stands on."""
+
+    platform: Platform
+    graph: Graph
+    base: Base | None
+
+    @property
+    def target(self) -> StagePlan:
+        return self.graph.stage(self.graph.target)
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A build that can begin.
 
-    name: of the Dockerfile, as part of what `--explain` remembers. request: with the epoch decided. target_chain: the
-    indexes of the target stage and the stages it stands on: their layers are the image's.
+    name: of the Dockerfile, as part of what `--explain` remembers. request: with the epoch decided. graph: what has to be
+    done, for all platforms; `labels`: what the stage of each of its steps is called. plans: the image of each platform.
     """
 
     name: str
     request: BuildRequest
     graph: Graph
+    labels: Mapping[StepId, str]
+    plans: tuple[ImagePlan, ...]
     contexts: Mapping[str, LocalContext]
     bases: BaseResolver
     base_of: Mapping[StepId, Base]
     spans: Mapping[StepId, Span]
-    target_chain: frozenset[int]
-    target_base: Base | None
+    image_steps: frozenset[StepId]
+    """Those whose layers an image has."""
 
 
 def prepare(
@@ -70,7 +86,6 @@ def prepare(
     planned = PlanRequest(
         build_platform=host_platform(),
         target=request.target,
-        platform=request.platform,
         build_args=request.build_args,
         labels=request.labels,
         contexts=request.named_contexts,
@@ -80,22 +95,28 @@ def prepare(
     names = {value: name for name, value in request.named_contexts.items()}
     bases = Bases(store, request.registries, listener, clock, names=names, cancel=cancel, made_elsewhere=made_elsewhere)
     provider = _Provider(bases, request, listener, clock, names)
-    provider.resolve_all(bases_needed(dockerfile, planned))
-    graph = lower(dockerfile, planned, provider)
+    wanted = [replace(planned, platform=platform) for platform in request.platforms or (request.platform,)]
+    provider.resolve_all([base for each in wanted for base in bases_needed(dockerfile, each)])
+    joined = join([(each.target_platform, lower(dockerfile, each, provider)) for each in wanted])
+    graph = joined.graph
     if request.source_date_epoch_s is None and graph.source_date_epoch_s is not None:
         request = replace(request, source_date_epoch_s=graph.source_date_epoch_s)
     base_of = {step.id: provider.base_of(step) for step in graph.steps.values() if isinstance(step, BaseStep)}
-    chain, first = _chain(graph)
+    chains = [_chain(each) for each in joined.platforms]
     return Prepared(
         name=f"{Path(request.context).resolve() if opened.is_local else request.context}:{opened.dockerfile_name}",
         request=request,
         graph=graph,
+        labels=joined.labels,
+        plans=tuple(
+            ImagePlan(each.platform, each.graph, base_of.get(chain[0]) if chain else None)
+            for each, chain in zip(joined.platforms, chains, strict=True)
+        ),
         contexts=_contexts(graph, request, opened, store, cleanup),
         bases=bases,
         base_of=base_of,
         spans={step.id: _span(dockerfile, step) for step in graph.steps.values()},
-        target_chain=chain,
-        target_base=base_of.get(first) if first else None,
+        image_steps=frozenset(step for chain in chains for step in chain),
     )
 
 
@@ -149,23 +170,42 @@ class _Provider:
 
 
 def with_defaults(request: BuildRequest) -> BuildRequest:
-    """The request with the output and the epoch that it implies."""
-    if not request.outputs:
-        request = replace(request, outputs=(OutputSpec("image"),))
+    """The request with the output and the epoch that it implies, and annotations where they go. Raises UsageError."""
+    outputs = request.outputs or (OutputSpec("image"),)
+    if len(request.platforms) > 1 and any(output.kind == "docker" for output in outputs):
+        raise UsageError(
+            "docker exporter does not currently support exporting manifest lists",
+            code="docker-output-of-several-platforms",
+            hint="use type=oci, or build one platform",
+        )
+    request = replace(request, outputs=tuple(_annotated(output, request) for output in outputs))
     if request.is_reproducible and request.source_date_epoch_s is None:
         return replace(request, source_date_epoch_s=EARLIEST_S)
     return request
 
 
-def _chain(graph: Graph) -> tuple[frozenset[int], StepId | None]:
-    """The stages whose layers the target's image has, and its base step."""
-    step = graph.stage(graph.target).last
-    stages = {graph.target}
-    first: StepId | None = None
+def _annotated(output: OutputSpec, request: BuildRequest) -> OutputSpec:
+    """With the annotations that were asked for all outputs. Raises UsageError: of an index where there is none."""
+    if output.kind in ("local", "tar"):
+        return output
+    annotations = (*request.annotations, *output.annotations)
+    if len(request.platforms) < 2 and any(where in ("index", "index-descriptor") for where, _, _ in annotations):
+        raise UsageError(
+            "index annotations not supported for single platform export",
+            code="annotation-without-index",
+            hint="annotate the manifest, or build for several platforms",
+        )
+    return replace(output, annotations=annotations)
+
+
+def _chain(plan: PlatformGraph) -> list[StepId]:
+    """The steps whose layers the target's image has, base first."""
+    found: list[StepId] = []
+    step = plan.target.last
     while step is not None:
-        stages.add(graph.steps[step].stage)
-        first, step = step, graph.steps[step].parent
-    return frozenset(stages), first if first and isinstance(graph.steps[first], BaseStep) else None
+        found.append(step)
+        step = plan.graph.steps[step].parent
+    return found[::-1]
 
 
 def _contexts(

@@ -29,9 +29,12 @@ class OutputSpec:
     forces_compression: bool = False
     rewrites_timestamps: bool = False
     annotations: tuple[tuple[str, str, str], ...] = ()
-    """(where, key, value); where is manifest, manifest-descriptor, index or index-descriptor."""
+    """(where, key, value); where is manifest, manifest-descriptor, index or index-descriptor, the first two perhaps with a
+    platform: `manifest[linux/arm64]`."""
     uses_docker_types: bool = False
     """`oci-mediatypes=false`."""
+    splits_platforms: bool | None = None
+    """local and tar: a directory for each platform; None: when there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class BuildRequest:
     dockerfile_text: str | None = None
     target: str | None = None
     platform: Platform | None = None
+    platforms: tuple[Platform, ...] = ()
+    """Several platforms, each once: the result is an index. Then `platform` is None."""
     build_args: Mapping[str, str | None] = field(default_factory=dict)
     """None: taken from the environment by the caller already and absent there."""
     named_contexts: Mapping[str, str] = field(default_factory=dict)
@@ -173,8 +178,26 @@ class CacheResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PlatformResult:
+    """The image of one platform."""
+
+    platform: str
+    image_id: str
+    manifest_digest: str
+    size_bytes: int
+    compressed_bytes: int | None
+    layers: tuple[LayerResult, ...]
+    stages: tuple[StageResult, ...]
+    stayed_behind: StayedBehind = field(default_factory=StayedBehind)
+
+
+@dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The document of `build --json`."""
+    """The document of `build --json`.
+
+    Of several platforms, `image_id` and `manifest_digest` are the index' digest, `platform` names all of them with commas,
+    layers, stages and sizes are those of all together, each layer once. `platforms` has one entry for each in either case.
+    """
 
     image_id: str
     manifest_digest: str
@@ -190,3 +213,4 @@ class BuildResult:
     outputs: tuple[OutputResult, ...]
     stayed_behind: StayedBehind = field(default_factory=StayedBehind)
     caches: tuple[CacheResult, ...] = ()
+    platforms: tuple[PlatformResult, ...] = ()

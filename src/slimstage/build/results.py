@@ -17,20 +17,21 @@ def step_results(
     graph: Graph,
     outcomes: Mapping[StepId, StepOutcome],
     sizes: Mapping[StepId, int],
+    labels: Mapping[StepId, str],
     sources: Mapping[StepId, str] | None = None,
 ) -> tuple[StepResult, ...]:
     """One for each step, in the graph's order; a step that was not needed at all is a cached one.
 
-    sizes: layer bytes of cached steps, as far as known. sources: the caches that had steps which were not needed.
+    sizes: layer bytes of cached steps, as far as known. labels: what each step's stage is called. sources: the caches that
+    had steps which were not needed.
     """
-    names = {stage.index: stage.name for stage in graph.stages}
     results = []
     for step in graph.steps.values():
         outcome = outcomes.get(step.id)
         has_run = outcome is not None and outcome.status == "run"
         results.append(
             StepResult(
-                stage=names.get(step.stage, ""),
+                stage=labels.get(step.id, ""),
                 line=step.line,
                 instruction=step.title,
                 status="run" if has_run else "cached",

@@ -174,6 +174,10 @@ class Scheduler:
                 waiting += inputs_of(step)
         return [each for each in self._graph.steps if each in found]
 
+    def undone(self, targets: Iterable[StepId]) -> list[StepId]:
+        """The needed steps of which the cache is not known to have the result."""
+        return [step for step in self.needed(targets) if step not in self._hits]
+
     def run(self, targets: Iterable[StepId], cancel: threading.Event) -> Progress:
         """Does all that the targets need. Raises the first step's error, after the others were told to end.
 

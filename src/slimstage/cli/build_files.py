@@ -31,10 +31,10 @@ def write_image_id(path: str, result: BuildResult) -> None:
 
 def metadata(result: BuildResult) -> dict[str, object]:
     """The metadata document: digests, names and the descriptor of what was built."""
-    found: dict[str, object] = {
-        "containerimage.config.digest": result.image_id,
-        "containerimage.digest": result.manifest_digest,
-    }
+    found: dict[str, object] = {}
+    if len(result.platforms) < 2:  # an index has no config
+        found["containerimage.config.digest"] = result.image_id
+    found["containerimage.digest"] = result.manifest_digest
     if result.tags:
         found["image.name"] = ",".join(str(parse_reference(tag).with_default_tag()) for tag in result.tags)
     return found

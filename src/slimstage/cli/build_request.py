@@ -83,6 +83,7 @@ def make_request(
     """
     merged = Merged(flags, settings)
     tags = merged.each("tag", _tag)
+    platforms = _platforms(merged)
     arguments = _arguments(merged, environment)
     with merged.value("file") as dockerfile:
         pass
@@ -90,7 +91,8 @@ def make_request(
         context=context,
         dockerfile=dockerfile,
         target=merged.one("target", _target, None),
-        platform=_platform(merged),
+        platform=platforms[0] if len(platforms) == 1 else None,
+        platforms=platforms if len(platforms) > 1 else (),
         build_args=arguments,
         named_contexts=_named_contexts(merged, flags, settings),
         tags=tags,
@@ -195,25 +197,16 @@ def _label(text: str) -> tuple[str, str]:
 
 
 def _annotation(text: str) -> tuple[tuple[str, str, str], ...]:
-    def check(platform: str) -> None:
-        try:
-            parse_platform(platform)
-        except FormatError as error:
-            raise UsageError(f"--annotation: {error.message}", hint=error.hint) from error
-
-    return parse_annotation(text, check)
+    return parse_annotation(text)
 
 
-def _platform(merged: Merged) -> Platform | None:
+def _platforms(merged: Merged) -> tuple[Platform, ...]:
+    """Each once, in the order given, as buildx takes them: with commas, repeated, or both."""
     with merged.value("platform") as given:
         texts = [given] if isinstance(given, str) else list(given or ())
         names = [name for text in texts for name in text.split(",") if name.strip()]
-        if len(names) > 1:
-            raise UsageError(
-                "--platform: this version builds for one platform at a time", hint="build once for each platform"
-            )
         try:
-            return parse_platform(names[0]) if names else None
+            return tuple(dict.fromkeys(parse_platform(name) for name in names))
         except FormatError as error:
             near = f'this host is "{host_platform()}"'
             raise UsageError(f"--platform: {error.message}", hint=error.hint, notes=(near,)) from error

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from slimstage.build.request import Compression, OutputKind, OutputSpec
 from slimstage.cli.values import one_of, parse_bool, split_csv, split_pair
 from slimstage.diagnostics import did_you_mean
-from slimstage.errors import UsageError
+from slimstage.errors import FormatError, UsageError
+from slimstage.oci.descriptor import parse_platform
 from slimstage.regex import pattern
 
 FLAG = "--output"
 
 _ANNOTATION = pattern(
-    r"annotation(?:-(manifest|index|manifest-descriptor|index-descriptor))?(\[[^\]]*\])?\.(.+)\Z", re.DOTALL
+    r"annotation(?:-(manifest-descriptor|index-descriptor|manifest|index))?(\[[^\]]*\])?\.(.+)\Z", re.DOTALL
 )
+_WHERE = pattern(r"([a-z-]+)(\[[^\]]*\])?\Z")
 _ANNOTATION_WHERE = ("manifest", "index", "manifest-descriptor", "index-descriptor")
 
 _IMAGE_KEYS = frozenset({
@@ -56,7 +58,7 @@ def parse_output(text: str, tags: Sequence[str] = ()) -> OutputSpec:
         key, value = split_pair(field, FLAG)
         annotation = _ANNOTATION.match(key)
         if annotation:
-            annotations.append((annotation[1] or "manifest", annotation[3], value))
+            annotations.append((_place(annotation[1] or "manifest", annotation[2], FLAG), annotation[3], value))
             continue
         key = key.lower()
         if key in options:
@@ -118,6 +120,7 @@ def _spec(
         annotations=annotations,
         # What finds the table of contents stands in annotations, which Docker's manifest has not: as with buildx.
         uses_docker_types=not flag("oci-mediatypes", True) and compression not in _OCI_ONLY,
+        splits_platforms=flag("platform-split", True) if "platform-split" in options else None,
     )
 
 
@@ -193,21 +196,31 @@ def _check_place(place: str, *, is_file: bool) -> None:
         raise UsageError(f'{FLAG}: "{shown}" is not a directory', code="bad-output")
 
 
-def parse_annotation(text: str, check: Callable[[str], None] | None = None) -> tuple[tuple[str, str, str], ...]:
-    """`[WHERE[,WHERE][[PLATFORM]]:]KEY=VALUE` of `--annotation`, one (where, key, value) for each place.
+def parse_annotation(text: str) -> tuple[tuple[str, str, str], ...]:
+    """`[WHERE[[PLATFORM]][,WHERE]:]KEY=VALUE` of `--annotation`, one (where, key, value) for each place.
 
-    check: called with each platform in brackets; raises when it is none.
     Source: Docker's guide "Annotations", "Specify annotation level".
     """
     what = "--annotation"
     key, value = split_pair(text, what, wants="[WHERE:]KEY=VALUE")
     head, colon, rest = key.partition(":")
-    places = [part.strip() for part in re.sub(r"\[[^\]]*\]", "", head).split(",")]
-    if not colon or not all(re.fullmatch(r"[a-z-]+", place) for place in places) or "." in head:
+    places = [_WHERE.match(part.strip()) for part in head.split(",")]
+    if not colon or not all(places):
         return (("manifest", key, value),)
-    for platform in re.findall(r"\[([^\]]*)\]", head):
-        if check is not None:
-            check(platform)
     if not rest:
         raise UsageError(f'{what}: "{text}" has no key')
-    return tuple((one_of(place, _ANNOTATION_WHERE, what), rest, value) for place in places)
+    return tuple(
+        (_place(one_of(place[1], _ANNOTATION_WHERE, what), place[2], what), rest, value) for place in places if place
+    )
+
+
+def _place(where: str, platform: str | None, flag: str) -> str:
+    """Where an annotation goes: `manifest`, `manifest[linux/arm64]`, … Raises UsageError: no platform, none is meant."""
+    if not platform:
+        return where
+    if where.startswith("index"):
+        raise UsageError(f"{flag}: an index is of all platforms", hint=f'write "{where}" without {platform}')
+    try:
+        return f"{where}[{parse_platform(platform.strip('[]'))}]"
+    except FormatError as error:
+        raise UsageError(f"{flag}: {error.message}", hint=error.hint) from error

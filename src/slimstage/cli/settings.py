@@ -43,7 +43,7 @@ BUILD_KEYS: Mapping[str, Form] = {
     "no-cache": "switch",
     "no-cache-filter": "texts",
     "output": "texts",
-    "platform": "text",
+    "platform": "texts",
     "progress": "text",
     "pull": "switch",
     "reproducible": "switch",

@@ -19,6 +19,8 @@ def summary_text(result: BuildResult, paint: Paint) -> str:
     if len(result.stages) > 1:
         parts.append(stage_table(result))
     parts.append(paint(image_line(result), "bold"))
+    if len(result.platforms) > 1:
+        parts.append(platform_table(result))
     parts += [f"wrote {output_text}" for output_text in _outputs(result)]
     return "\n".join(parts)
 
@@ -38,6 +40,20 @@ def stage_table(result: BuildResult) -> str:
     return table(("STAGE", "STATUS", "SIZE", "COPIED FROM OTHER STAGES"), rows, right=(2,))
 
 
+def platform_table(result: BuildResult) -> str:
+    """A line for each image of an index."""
+    rows = [
+        (
+            part.platform,
+            short_digest(part.image_id),
+            size_text(part.size_bytes),
+            size_text(part.stayed_behind.size_bytes) if part.stayed_behind.stages else "-",
+        )
+        for part in result.platforms
+    ]
+    return table(("PLATFORM", "IMAGE ID", "SIZE", "STAYED BEHIND"), rows, right=(2, 3))
+
+
 def _copy_text(copy: StageCopy) -> str:
     paths = " ".join(copy.paths[:_MOST_PATHS]) + (" …" if len(copy.paths) > _MOST_PATHS else "")
     return f"{copy.source}: {paths} ({size_text(copy.size_bytes)})"
@@ -48,6 +64,9 @@ def image_line(result: BuildResult) -> str:
     names = ", ".join(familiar(tag) for tag in result.tags)
     image = short_digest(result.image_id)
     head = f"{shown(names)} ({image})" if names else f"image {image}"
+    if len(result.platforms) > 1:
+        total = f"is {size_text(result.size_bytes, ' ')} for {len(result.platforms)} platforms"
+        return f"{head} {total}; {duration_text(result.duration_s)}"
     count = len(result.layers)
     sizes = f"{size_text(result.size_bytes, ' ')} in {count} {'layer' if count == 1 else 'layers'}"
     if result.compressed_bytes is not None:

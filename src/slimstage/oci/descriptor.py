@@ -80,8 +80,10 @@ def normalised(platform: Platform) -> Platform:
     """
     architecture, implied = _ALIASES.get(platform.architecture.lower(), (platform.architecture.lower(), None))
     variant = platform.variant.lower() if platform.variant else implied
-    if architecture in ("arm", "arm64") and variant and variant.isdigit():
+    if architecture in ("arm", "arm64") and variant and variant[0].isdigit():
         variant = "v" + variant
+    if architecture in ("arm", "arm64") and variant and variant.endswith(".0"):
+        variant = variant.removesuffix(".0")
     if (architecture, variant) in {("arm64", "v8"), ("amd64", "v1")}:
         variant = None
     if architecture == "arm" and variant is None:

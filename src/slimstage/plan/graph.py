@@ -272,6 +272,11 @@ class Graph:
     def stage(self, index: int) -> StagePlan:
         return next(stage for stage in self.stages if stage.index == index)
 
+    def target_steps(self) -> tuple[StepId, ...]:
+        """The last step of each target that is not empty, each once."""
+        indexes = [index for _, index in self.targets] or [self.target]
+        return tuple(dict.fromkeys(last for index in indexes if (last := self.stage(index).last)))
+
     def inputs(self, step: StepId) -> tuple[StepId, ...]:
         """The steps that must be there before this one, parent first."""
         return inputs_of(self.steps[step])

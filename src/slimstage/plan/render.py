@@ -83,6 +83,7 @@ def plan_document(graph: Graph, cached: Mapping[StepId, bool]) -> dict[str, Any]
       context), the other one is null; `how` is from, copy or mount.
     - `skipped`: stages that are not built: {index, name, line, why}.
     - `contexts`: names of the local contexts that are read. `warnings`: sentences.
+    - `platforms`, only of several: {platform, target}; `target` is then the first one's.
     """
     return {
         "target": {"index": graph.target, "name": graph.stage(graph.target).name},
@@ -125,7 +126,15 @@ def plan_document(graph: Graph, cached: Mapping[StepId, bool]) -> dict[str, Any]
         ],
         "contexts": list(graph.contexts),
         "warnings": list(graph.warnings),
+        **({"platforms": _platforms(graph)} if graph.targets else {}),
     }
+
+
+def _platforms(graph: Graph) -> list[dict[str, Any]]:
+    return [
+        {"platform": platform, "target": {"index": index, "name": graph.stage(index).name}}
+        for platform, index in graph.targets
+    ]
 
 
 # Text ------------------------------------------------------------------------------------------------------------
@@ -137,13 +146,17 @@ def _text(graph: Graph, cached: Mapping[StepId, bool]) -> Iterator[str]:
     counts = [_count(len(graph.stages), "stage"), _count(len(graph.steps), "step"), f"{hits} cached"]
     if graph.skipped:
         counts.append(f"{len(graph.skipped)} skipped")
-    yield f"target {shown(target.name)}: {', '.join(counts)}"
+    name = shown(target.name)
+    if graph.targets:
+        name = ", ".join(shown(graph.stage(index).name) for _, index in graph.targets)
+    yield f"target {name}: {', '.join(counts)}"
     by_stage = _by_stage(graph)
     names = {stage.index: stage.name for stage in graph.stages}
+    targets = {index for _, index in graph.targets} or {graph.target}
     reads = _reads(graph, names)
     width = max((len(step) for step in graph.steps), default=0)
     for stage in graph.stages:
-        mark = ", the target" if stage.index == graph.target else ""
+        mark = ", the target" if stage.index in targets else ""
         stands = _stands_on(graph, stage, names)
         yield ""
         yield f"{shown(stage.name)} (stage {stage.index}, line {stage.line}{mark}){stands}"
@@ -215,9 +228,10 @@ def _dot(graph: Graph, cached: Mapping[StepId, bool]) -> Iterator[str]:
     yield "  rankdir=LR;"
     yield "  node [shape=box];"
     by_stage = _by_stage(graph)
+    targets = {index for _, index in graph.targets} or {graph.target}
     for stage in graph.stages:
         yield f"  subgraph cluster_{stage.index} {{"
-        mark = " (target)" if stage.index == graph.target else ""
+        mark = " (target)" if stage.index in targets else ""
         yield f"    label={_dot_text(stage.name + mark)};"
         for step in by_stage.get(stage.index, []):
             style = " style=dashed" if cached.get(step.id) else ""
@@ -246,8 +260,9 @@ def _dot_text(text: str) -> str:
 def _mermaid(graph: Graph, cached: Mapping[StepId, bool]) -> Iterator[str]:
     yield "flowchart LR"
     by_stage = _by_stage(graph)
+    targets = {index for _, index in graph.targets} or {graph.target}
     for stage in graph.stages:
-        mark = " (target)" if stage.index == graph.target else ""
+        mark = " (target)" if stage.index in targets else ""
         yield f"  subgraph stage{stage.index}[{_mermaid_text(stage.name + mark)}]"
         for step in by_stage.get(stage.index, []):
             yield f"    {_node(step.id)}[{_mermaid_text(_label(step.title))}]"
@@ -268,7 +283,11 @@ def _mermaid(graph: Graph, cached: Mapping[StepId, bool]) -> Iterator[str]:
 
 
 def _node(step: StepId) -> str:
-    return step.replace(".", "_")
+    return step.translate(_NO_WORD)
+
+
+_NO_WORD = str.maketrans(dict.fromkeys("./:-", "_"))
+"""What Mermaid takes in no name of a node."""
 
 
 def _mermaid_text(text: str) -> str:

@@ -88,4 +88,4 @@ def test_skipped_stages_have_no_size_and_say_why() -> None:
 
 def test_a_step_that_was_not_needed_at_all_is_a_cached_one() -> None:
     graph = planned("FROM busybox\nRUN x\n")
-    assert [each.status for each in step_results(graph, {}, {})] == ["cached", "cached"]
+    assert [each.status for each in step_results(graph, {}, {}, {})] == ["cached", "cached"]

@@ -34,7 +34,7 @@ def test_all_options_of_an_oci_archive() -> None:
         compression_level=19,
         forces_compression=True,
         rewrites_timestamps=True,
-        annotations=(("manifest", "k", "v"), ("index", "org.x", "a=b"), ("manifest-descriptor", "d", "1")),
+        annotations=(("manifest", "k", "v"), ("index", "org.x", "a=b"), ("manifest-descriptor[linux/amd64]", "d", "1")),
         uses_docker_types=True,
     )
 
@@ -125,10 +125,28 @@ def test_annotations_have_places() -> None:
     assert parse_annotation("org.example/x:y=b") == (("manifest", "org.example/x:y", "b"),)
 
 
-def test_annotations_check_their_platform() -> None:
-    seen: list[str] = []
-    assert parse_annotation("manifest[linux/arm64]:a=b", seen.append) == (("manifest", "a", "b"),)
-    assert seen == ["linux/arm64"]
+def test_annotations_may_be_for_one_platform() -> None:
+    assert parse_annotation("manifest[linux/arm64/v8]:a=b") == (("manifest[linux/arm64]", "a", "b"),)
+    text = "manifest[linux/arm],manifest-descriptor[linux/arm],index:a=b"
+    assert [where for where, _, _ in parse_annotation(text)] == [
+        "manifest[linux/arm/v7]",
+        "manifest-descriptor[linux/arm/v7]",
+        "index",
+    ]
+    found = parse_output("type=oci,dest=x,annotation-manifest[linux/arm64].a.b=c,annotation-index-descriptor.d=e")
+    assert found.annotations == (("manifest[linux/arm64]", "a.b", "c"), ("index-descriptor", "d", "e"))
+
+
+@pytest.mark.parametrize("text", ["manifest[li nux]:a=b", "index[linux/arm64]:a=b", "manifest[linux/arm/v7/x]:a=b"])
+def test_annotations_of_what_is_no_platform_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--annotation"):
+        parse_annotation(text)
+
+
+def test_platforms_are_split_as_said() -> None:
+    assert parse_output("type=local,dest=x").splits_platforms is None
+    assert parse_output("type=local,dest=x,platform-split=false").splits_platforms is False
+    assert parse_output("type=local,dest=x,platform-split=true").splits_platforms is True
 
 
 @pytest.mark.parametrize("text", ["a", "=b", "indx:a=b", "index:=b"])

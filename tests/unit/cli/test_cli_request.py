@@ -120,7 +120,6 @@ def test_devices_are_allowed_all_or_by_name() -> None:
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ({"platform": ("linux/amd64,linux/arm64",)}, "one platform at a time"),
         ({"platform": ("li nux",)}, "not a platform"),
         ({"tag": ("UPPER:case",)}, "--tag"),
         ({"tag": ("a@sha256:" + "0" * 64,)}, "has a digest"),
@@ -137,3 +136,11 @@ def test_devices_are_allowed_all_or_by_name() -> None:
 def test_bad_flags_are_refused_by_name(flags: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         request("", {"A": "x"}, **flags)
+
+
+def test_several_platforms_are_each_taken_once_in_their_order() -> None:
+    given = ("linux/arm64/v8,linux/arm", "amd64", "linux/aarch64, linux/arm/v7")
+    made = request(platform=given)
+    assert made.platform is None
+    assert [str(each) for each in made.platforms] == ["linux/arm64", "linux/arm/v7", "linux/amd64"]
+    assert request(platform=("linux/arm64,linux/arm64/v8",)).platforms == ()

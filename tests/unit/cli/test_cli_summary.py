@@ -11,6 +11,7 @@ from slimstage.build.request import (
     BuildResult,
     LayerResult,
     OutputResult,
+    PlatformResult,
     StageCopy,
     StageResult,
     StayedBehind,
@@ -19,7 +20,7 @@ from slimstage.build.request import (
 )
 from slimstage.cli.build_files import check_writable, write_image_id, write_metadata
 from slimstage.cli.show import plain, table
-from slimstage.cli.summary import explain_text, image_line, summary_text
+from slimstage.cli.summary import explain_text, image_line, platform_table, summary_text
 from slimstage.cli.terminal import Paint, has_colour
 from slimstage.cli.units import age_text, duration_text, short_digest, size_text, time_text
 from slimstage.errors import UsageError
@@ -109,9 +110,35 @@ def test_json_has_the_fields_of_the_result_by_name() -> None:
     assert list(document) == [
         "image_id", "manifest_digest", "tags", "platform", "size_bytes", "compressed_bytes", "duration_s", "layers",
         "stages", "steps", "warnings", "outputs", "stayed_behind", "caches",
+        "platforms",
     ]  # fmt: skip
     assert document["stages"][0]["status"] == "cached"
     assert document["compressed_bytes"] is None
+
+
+def test_an_index_is_summed_up_with_a_line_for_each_platform() -> None:
+    parts = tuple(
+        PlatformResult(platform, "sha256:" + mark * 64, "sha256:" + "0" * 64, size, None, (), (), behind)
+        for platform, mark, size, behind in (
+            ("linux/amd64", "1", 2_000_000, StayedBehind(1_000_000_000, ("train",))),
+            ("linux/arm/v7", "2", 1_000_000, StayedBehind()),
+        )
+    )
+    both = replace(RESULT, platforms=parts, size_bytes=3_000_000)
+    assert image_line(both) == "iris, localhost:5000/iris:1 (abababababab) is 3 MB for 2 platforms; 12.3s"
+    assert platform_table(both).splitlines() == [
+        "PLATFORM      IMAGE ID        SIZE  STAYED BEHIND",
+        "linux/amd64   111111111111  2MB         1GB",
+        "linux/arm/v7  222222222222  1MB              -",
+    ]
+    assert platform_table(both) in summary_text(both, Paint(False))
+    assert "PLATFORM" not in summary_text(replace(RESULT, platforms=parts[:1]), Paint(False))
+
+
+def test_metadata_of_an_index_names_no_config(tmp_path: Path) -> None:
+    part = PlatformResult("linux/amd64", ID, ID, 1, None, (), ())
+    write_metadata(str(tmp_path / "meta.json"), replace(RESULT, platforms=(part, part)))
+    assert "containerimage.config.digest" not in json.loads((tmp_path / "meta.json").read_text())
 
 
 def test_iidfile_and_metadata(tmp_path: Path) -> None:
