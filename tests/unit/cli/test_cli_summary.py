@@ -127,9 +127,9 @@ def test_an_index_is_summed_up_with_a_line_for_each_platform() -> None:
     both = replace(RESULT, platforms=parts, size_bytes=3_000_000)
     assert image_line(both) == "iris, localhost:5000/iris:1 (abababababab) is 3 MB for 2 platforms; 12.3s"
     assert platform_table(both).splitlines() == [
-        "PLATFORM      IMAGE ID        SIZE  STAYED BEHIND",
-        "linux/amd64   111111111111  2MB         1GB",
-        "linux/arm/v7  222222222222  1MB              -",
+        "PLATFORM      IMAGE ID      SIZE  STAYED BEHIND",
+        "linux/amd64   111111111111   2MB            1GB",
+        "linux/arm/v7  222222222222   1MB              -",
     ]
     assert platform_table(both) in summary_text(both, Paint(False))
     assert "PLATFORM" not in summary_text(replace(RESULT, platforms=parts[:1]), Paint(False))
