@@ -7,6 +7,7 @@ SlimstageError
 ├─ ContextError      source missing, or escapes   (has span)   exit 2
 ├─ FormatError       a tar, layer, manifest or layout that lies, is truncated or malformed   exit 2
 ├─ StepFailed        exit status, last log lines  (has span)   exit 1, the user's command
+├─ NotVerified       no good signature                         exit 1, the check that was asked for
 ├─ Interrupted       the user pressed Ctrl-C                   exit 130 (128 + the signal)
 ├─ SandboxError      what was refused, and by what             exit 3, this host or a registry
 ├─ StoreError        BlobMissing, DigestMismatch(want, got)    exit 3
@@ -143,6 +144,13 @@ class StepFailed(SlimstageError):
         self.status = status
         """The exit status; 128 + N when signal N ended it."""
         self.last_lines = tuple(last_lines)
+
+
+class NotVerified(SlimstageError):
+    """What the user asked to be verified is not so."""
+
+    exit_status = 1
+    default_code = "not-verified"
 
 
 class Interrupted(SlimstageError):

@@ -22,6 +22,8 @@ _PULL, _TRANSPORT, _DOWNLOAD, _LOGINS = (
     f"unit/registry/test_registry_{name}" for name in ("pull", "transport", "download", "credentials")
 )
 _LOGGING_IN = "integration/test_login_command"
+_REFERRERS = "unit/registry/test_registry_referrers"
+_TRANSFER, _SIGNATURES = "unit/transfer/test_transfer_copy", "unit/transfer/test_transfer_signatures"
 _COPY, _USER, _KEYS = "unit/build/test_copy_step", "unit/oci/test_oci_user", "unit/cache/test_cache_keys"
 
 _NAMED = (
@@ -208,6 +210,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "index-recursion": (
             f"{_PULL}::test_indexes_in_indexes_end", f"{_PULL}::test_an_index_of_too_many_entries_is_refused",
+            f"{_TRANSFER}::test_index_recursion_and_numbers_are_bounded",
         ),
         "name-and-tag-injection": (f"{_PULL}::test_a_name_or_tag_is_checked_before_an_address_is_made_of_it",),
         "http-downgrade": (f"{_TRANSPORT}::test_tls_that_fails_never_becomes_plain_http",),
@@ -215,6 +218,8 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_PULL}::test_pages_without_end_are_not_followed_for_ever",
             f"{_PULL}::test_a_page_that_leads_to_itself_is_read_once",
             "unit/registry/test_registry_faults::test_the_next_page_is_in_the_same_repository_of_the_same_origin",
+            f"{_REFERRERS}::test_pagination_link_to_another_place_is_not_followed",
+            f"{_REFERRERS}::test_pagination_without_end_is_bounded",
         ),
         "range-lies": (
             f"{_DOWNLOAD}::test_the_whole_blob_instead_of_a_range_is_not_written_twice",
@@ -227,7 +232,12 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_PULL}::test_no_image_for_the_platform_is_an_error_that_lists_what_there_is",
         ),
         "schema1": (f"{_PULL}::test_schema_1_is_refused_with_an_explanation",),
-        "referrer-spoof": (),
+        "referrer-spoof": (
+            f"{_REFERRERS}::test_referrer_spoof_of_another_subject_is_left_out_and_told",
+            f"{_REFERRERS}::test_referrer_spoof_bad_fallback_tag_is_reported_and_not_overwritten",
+            f"{_SIGNATURES}::test_referrer_spoof_a_good_signature_of_another_image_proves_nothing",
+            f"{_SIGNATURES}::test_referrer_spoof_an_artifact_of_another_image_is_not_looked_at",
+        ),
         "credential-helper-name": (
             f"{_LOGINS}::test_a_helper_with_a_harmful_name_is_not_run", f"{_LOGINS}::test_a_helper_gets_no_shell",
             "unit/registry/test_registry_logins::test_a_helper_with_a_harmful_name_is_given_nothing",
@@ -236,10 +246,12 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             "unit/store/test_store_hostile::test_blobs_of_a_layout_are_regular_files",
             "unit/store/test_store_hostile::test_documents_of_a_layout_are_regular_files",
             "unit/bases/test_bases_files::test_links_and_pipes_in_a_layout_are_refused",
+            f"{_TRANSFER}::test_oci_layout_symlink_or_pipe_reaches_no_target",
         ),
         "docker-archive-paths": (
             "unit/store/test_store_hostile::test_layers_are_looked_up_only_in_the_archive",
             "unit/store/test_store_hostile::test_layer_that_is_a_link_is_refused",
+            f"{_TRANSFER}::test_docker_archive_paths_lead_nowhere_outside",
         ),
     },
 }  # fmt: skip
@@ -249,7 +261,6 @@ AWAITED = {
     "upload-location-other-host": "push",
     "mount-lies": "push",
     "range-lies": "push",
-    "referrer-spoof": "push",
     "build-arg-secret": "check",
     "dockerfile-bidi-nul": "check",
     "deleted-file-still-there": "analyze",

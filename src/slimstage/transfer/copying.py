@@ -61,7 +61,7 @@ class Copier:
         """settings: `[registry."HOST:PORT"]`. store: opens the store, which is done only when an end is there."""
         self.client = client or RegistryClient(settings)
         self.pusher = Pusher(settings, client=self.client)
-        self._store, self._stored, self._clock = store, stored, clock
+        self.store, self._stored, self._clock = store, stored, clock
 
     def close(self) -> None:
         """Ends transfers of other threads (they raise Interrupted). Idempotent."""
@@ -105,7 +105,7 @@ class Copier:
         if place.reference is not None:
             yield RegistrySource(self.client, place.reference)
         elif place.kind == "store":
-            yield self._stored(self._store(), place.name)
+            yield self._stored(self.store(), place.name)
         else:
             wanted, digest = _wanted(place.name)
             if place.kind == "oci":
@@ -124,13 +124,18 @@ class Copier:
         if place.kind == "store":
             from slimstage.transfer.into_store import StoreSink  # unpacking: only when there is something to unpack
 
-            return StoreSink(self._store(), place.name)
+            return StoreSink(self.store(), place.name)
         if place.name is not None and "@" in place.name:
             raise UsageError(f'"{place}" names a digest: what is written has the one it has', code="bad-place")
         if place.kind == "oci":
-            return FileSink(LayoutSink(place.path, beside=beside), place.name)
+            return FileSink(self.layout(place), place.name)
         is_docker = place.kind == "docker-archive"
         return FileSink(ArchiveSink(place.path, is_docker=is_docker, beside=beside), place.name, is_docker=is_docker)
+
+    @staticmethod
+    def layout(place: Place) -> LayoutSink:
+        """The layout directory, to be written."""
+        return LayoutSink(place.path, beside=beside)
 
 
 def _wanted(name: str | None) -> tuple[str | None, Digest | None]:

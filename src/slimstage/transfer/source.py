@@ -57,8 +57,8 @@ class Source(Protocol):
         """The blob's bytes from an offset on; `read` works on it, and the caller closes it. Raises as `top`."""
         ...
 
-    def referrers(self, subject: Digest) -> Listed:
-        """Artifacts whose own `subject` is the digest, with their types and annotations."""
+    def referrers(self, subject: Digest, artifact_type: str | None = None) -> Listed:
+        """Artifacts whose own `subject` is the digest, with their types and annotations; of one type, if one is given."""
         ...
 
     def tagged(self, tag: str) -> tuple[Descriptor, bytes] | None:
@@ -92,8 +92,8 @@ class RegistrySource:
     def open_at(self, blob: Descriptor, offset: int) -> BinaryIO:
         return blob_stream(self._client, self._reference, blob, offset)
 
-    def referrers(self, subject: Digest) -> Listed:
-        found = self._referrers.read(self.repository, subject)
+    def referrers(self, subject: Digest, artifact_type: str | None = None) -> Listed:
+        found = self._referrers.read(self.repository, subject, artifact_type)
         return Listed(tuple(artifact.descriptor for artifact in found.artifacts), found.remarks)
 
     def tagged(self, tag: str) -> tuple[Descriptor, bytes] | None:
@@ -138,8 +138,9 @@ class ReaderSource:
     def open_at(self, blob: Descriptor, offset: int) -> BinaryIO:
         return _from(self._reader.open_blob(blob.digest), offset)
 
-    def referrers(self, subject: Digest) -> Listed:
-        return Listed(tuple(self._reader.referrers(subject)))
+    def referrers(self, subject: Digest, artifact_type: str | None = None) -> Listed:
+        found = self._reader.referrers(subject)
+        return Listed(tuple(each for each in found if artifact_type in (None, each.artifact_type)))
 
     def tagged(self, tag: str) -> tuple[Descriptor, bytes] | None:
         try:
@@ -170,8 +171,8 @@ class StoredSource:
     def open_at(self, blob: Descriptor, offset: int) -> BinaryIO:
         return _from(self._store.blobs.open(blob.digest), offset)
 
-    def referrers(self, subject: Digest) -> Listed:
-        return Listed(tuple(self._store.referrers.list(subject)))
+    def referrers(self, subject: Digest, artifact_type: str | None = None) -> Listed:
+        return Listed(tuple(self._store.referrers.list(subject, artifact_type)))
 
     def tagged(self, tag: str) -> tuple[Descriptor, bytes] | None:
         return None  # what cosign keeps under tags is not in the store: it belongs to nothing there

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import tarfile
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import FormatError, PlanError, RegistryError, SlimstageError, UsageError
+from slimstage.oci.config import to_json
 from slimstage.oci.descriptor import OCI_INDEX, OCI_LAYER, Descriptor
 from slimstage.oci.manifest import build_index, build_manifest
 from slimstage.signing.signature import cosign_tag, tagged_manifest
@@ -312,3 +315,44 @@ def test_entries_of_one_name_for_several_platforms_become_an_index(
     with Layout(str(tmp_path / "x")) as layout:
         assert layout.image(ARM).manifest() == world.arm.manifest()
         assert layout.names() == ["1", "example.com/app:1"]
+
+
+@pytest.mark.parametrize("kind", ["symlink", "fifo"])
+@pytest.mark.parametrize("which", ["layer", "config", "manifest", "index.json"])
+def test_oci_layout_symlink_or_pipe_reaches_no_target(
+    tmp_path: Path, registry: FakeRegistry, copier: Copier, which: str, kind: str
+) -> None:
+    image = memory_image({"a": b"1"})
+    source = layout_of(image.blobs, image.manifest().descriptor(), tmp_path / "l")
+    manifest = image.manifest()
+    digests = {"layer": manifest.layers[0].digest, "config": manifest.config.digest, "manifest": manifest.digest}
+    path = tmp_path / "l" / (f"blobs/sha256/{digests[which][7:]}" if which in digests else which)
+    path.rename(tmp_path / "outside")  # the very bytes: it is the link that is refused
+    path.symlink_to(tmp_path / "outside") if kind == "symlink" else os.mkfifo(path)
+    for target in (f"{registry.host}/a:1", f"oci-archive:{tmp_path / 'a.tar'}"):
+        with pytest.raises(FormatError) as caught:
+            copy(copier, source, target)
+        assert caught.value.code == "not-regular"
+    assert registry.manifests == {}
+    assert not (tmp_path / "a.tar").exists()
+
+
+@pytest.mark.parametrize("layer", ["../../etc/passwd", "/etc/passwd", "link", "hardlink"])
+def test_docker_archive_paths_lead_nowhere_outside(
+    tmp_path: Path, registry: FakeRegistry, copier: Copier, layer: str
+) -> None:
+    image = memory_image({"a": b"1"})
+    with tarfile.open(tmp_path / "d.tar", "w") as tar:
+        for name, kind in (("link", tarfile.SYMTYPE), ("hardlink", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/passwd"
+            tar.addfile(info)
+        entry = [{"Config": "config.json", "RepoTags": ["app:1"], "Layers": [layer]}]
+        for name, data in (("config.json", to_json(image.config())), ("manifest.json", json.dumps(entry).encode())):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(FormatError) as caught:
+        copy(copier, f"docker-archive:{tmp_path / 'd.tar'}", f"{registry.host}/a:1")
+    assert caught.value.code in ("member-missing", "not-regular")
+    assert registry.requests == []
