@@ -111,6 +111,18 @@ class TransferProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobPushed:
+    """A blob is in a repository: sent, mounted from another one, or it was there. `what`: as its TransferProgress says."""
+
+    at_s: float
+    what: str
+    repository: str
+    digest: str
+    size_bytes: int
+    outcome: Literal["sent", "mounted", "there"]
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished:
     at_s: float
     step: str
@@ -172,6 +184,7 @@ Event: TypeAlias = (
     | CacheWritten
     | LogLine
     | TransferProgress
+    | BlobPushed
     | StepFinished
     | StepCancelled
     | StepFailedEvent

@@ -111,6 +111,7 @@ class NamedImages:
         """Keeps a pulled image under its name: found without a network from now on."""
         stored = StoredImage(image, manifest, platform, layers, time.time())
         self._store.images.put(stored, (str(reference),) if reference.digest is None else ())
+        self._store.origins.put(reference, [image, *(layer.blob.digest for layer in layers if layer.blob)])
         if reference.digest is not None:
             pin(self._store.records, reference, platform, stored)
 

@@ -30,6 +30,7 @@ ENTRIES = (
     Entry("rmi", "rm", "Remove images", "Images", "rmi"),
     Entry("pull", "pull", "Pull an image from a registry", "Images"),
     Entry("copy", "copy", "Copy an image between registries, files and the store", "Images"),
+    Entry("push", "push", "Push an image to a registry", "Images"),
     Entry("save", "save", "Write images to an archive or a layout directory", "Images"),
     Entry("load", "load", "Read images from an archive or a layout directory", "Images"),
     Entry("login", "login", "Log in to a registry", "Registries"),

@@ -7,13 +7,15 @@ which the image's config names, says whether that was right.
 from __future__ import annotations
 
 from slimstage.build.packing import LayerFormat, Packer, Times
+from slimstage.build.request import Compression
 from slimstage.errors import StoreError
 from slimstage.oci.manifest import Index, parse_index, parse_manifest
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.indexes import StoredIndex
+from slimstage.store.packed import PackedLayer
 from slimstage.store.source import StoreSource
 from slimstage.store.store import Store
-from slimstage.values import dataclass, replace
+from slimstage.values import replace
 
 
 def ready_index(store: Store, index: StoredIndex, *, has_others: bool = False) -> tuple[Index, tuple[StoreSource, ...]]:
@@ -66,40 +68,34 @@ def ready_source(store: Store, image: StoredImage) -> StoreSource:
     return StoreSource(store.blobs, image.manifest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """How a layer's tar was made, of what the store remembers about packings of it."""
-
-    clamp_s: int | None
-    extra: str
-
-    @property
-    def times(self) -> Times:
-        return Times(self.clamp_s, is_for_all=self.extra == "all")
-
-
 def _pack(store: Store, packer: Packer, layer: ImageLayer) -> None:
+    packed_layer(store, packer, layer, "uncompressed")
+
+
+def packed_layer(store: Store, packer: Packer, layer: ImageLayer, compression: Compression) -> PackedLayer:
+    """The layer packed from its directory, its bytes in the store. Raises StoreError when it cannot be."""
     if layer.layer is None or not store.snapshots.has((layer.layer,)):
         raise StoreError(
             f'layer "{layer.diff_id}" is neither packed nor unpacked in the store',
             code="layer-missing",
             hint="build or pull the image again",
         )
-    for form in (*_known_forms(store, layer), _Form(None, "")):
-        packed = packer.result(layer.layer, LayerFormat("uncompressed", None, form.times), wants_blob=True)
+    for times in known_times(store, layer):
+        packed = packer.result(layer.layer, LayerFormat(compression, None, times), wants_blob=True)
         if packed.diff_id == layer.diff_id:
-            return
+            return packed
     raise StoreError(
         f'layer "{layer.diff_id}" cannot be packed again from its files', code="blob-missing", hint="build it again"
     )
 
 
-def _known_forms(store: Store, layer: ImageLayer) -> list[_Form]:
+def known_times(store: Store, layer: ImageLayer) -> list[Times]:
+    """What became of times when the layer's tar was made: what the store remembers, then as they are."""
     rows = store.database.query(
         "SELECT packing FROM packed WHERE layer = ? AND diff_id = ?", (layer.layer, layer.diff_id)
     )
-    forms = []
+    found = []
     for (text,) in rows:
         _, _, _, clamp, extra = text.split("/", 4)
-        forms.append(_Form(None if clamp == "-" else int(clamp), "" if extra == "-" else extra))
-    return list(dict.fromkeys(forms))
+        found.append(Times(None if clamp == "-" else int(clamp), is_for_all=extra.startswith("all")))
+    return list(dict.fromkeys([*found, Times()]))

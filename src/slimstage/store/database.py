@@ -77,6 +77,11 @@ _MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE packed ADD COLUMN annotations TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    CREATE TABLE origins (
+        digest TEXT NOT NULL, repository TEXT NOT NULL, seen_s REAL NOT NULL, PRIMARY KEY (digest, repository)
+    ) WITHOUT ROWID;
+    """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""
 

@@ -26,6 +26,7 @@ from slimstage.store.digests import FileDigests
 from slimstage.store.files import guarded, make_private, read_small, replace_file
 from slimstage.store.images import Images
 from slimstage.store.indexes import Indexes
+from slimstage.store.origins import Origins
 from slimstage.store.packed import Packed
 from slimstage.store.places import Places
 from slimstage.store.records import Records
@@ -55,6 +56,7 @@ class Store:
     indexes: Indexes
     digests: FileDigests
     packed: Packed
+    origins: Origins
     caches: Caches
     containers: Containers
 
@@ -73,6 +75,7 @@ class Store:
         self.images = Images(self.database, self.indexes)
         self.digests = FileDigests(self.database)
         self.packed = Packed(self.database, self.blobs)
+        self.origins = Origins(self.database)
         self.caches = Caches(os.path.join(base, "caches"), self.session)
         self.containers = Containers(os.path.join(base, "containers"))
 

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from slimstage.events import (
     BaseProgress,
     BaseResolved,
+    BlobPushed,
     BuildFinished,
     BuildStarted,
     CacheHit,
@@ -110,6 +111,8 @@ class BuildView:
                     step_or_none.transfer = (event.what, event.done_bytes, event.total_bytes)
                 else:
                     self.transfers[event.what] = event
+            case BlobPushed():
+                self.transfers.pop(event.what, None)
             case StepFinished():
                 self._end(event.step, "done", event.at_s, event.layer_bytes)
             case StepFailedEvent():

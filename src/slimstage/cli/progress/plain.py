@@ -11,11 +11,12 @@ import threading
 from typing import TextIO
 
 from slimstage.cli.terminal import Paint
-from slimstage.cli.units import size_text
+from slimstage.cli.units import short_digest, size_text
 from slimstage.diagnostics import shown
 from slimstage.events import (
     BaseProgress,
     BaseResolved,
+    BlobPushed,
     CacheHit,
     CacheRead,
     CacheWritten,
@@ -28,6 +29,9 @@ from slimstage.events import (
     TransferProgress,
     Warned,
 )
+
+PUSHED = {"sent": "Pushed", "mounted": "Mounted", "there": "Already there"}
+"""What became of a blob, as `docker push` says it."""
 
 
 class PlainProgress:
@@ -84,6 +88,8 @@ class PlainProgress:
                 return [f"#{self._number(event.step)} {self._paint('CANCELED', 'yellow')}"]
             case TransferProgress():
                 return self._transfer(event)
+            case BlobPushed():
+                return [f"{short_digest(event.digest)}: {PUSHED[event.outcome]} {size_text(event.size_bytes)}"]
             case BaseResolved():
                 digest = f" {event.digest}" if event.digest else ""
                 stage = f"[{shown(event.stage)}] " if event.stage else ""

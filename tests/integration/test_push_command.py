@@ -1,0 +1,283 @@
+"""`slimstage push`: what goes, what it says, what a registry has afterwards; in this process, over the project's registry."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slimstage.cli.main import main
+from slimstage.digest import parse_digest
+from slimstage.oci.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP
+from slimstage.oci.manifest import build_index, parse_manifest
+from slimstage.oci.reference import parse_reference
+from slimstage.store.indexes import IndexMember, StoredIndex
+from slimstage.store.store import Store
+from support.artifacts import MemoryArtifact
+from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
+from support.images import MemoryImage, memory_image
+from support.indexes import put_image
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
+
+BASE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"big": bytes(range(256)) * 9_000})
+DOCKERFILE = "FROM {base}\nCOPY model /model\nCOPY notes /notes\n"
+
+
+class Command:
+    """The command in this process, on a store of its own, with a home that holds nothing."""
+
+    def __init__(self, root: Path, context: Path, capture: pytest.CaptureFixture[str]) -> None:
+        self.root, self.context, self._capture = root, context, capture
+
+    def __call__(self, *args: str, status: int = 0) -> tuple[str, str]:
+        self._capture.readouterr()
+        got = main([*args, "--root", str(self.root)])
+        said = self._capture.readouterr()
+        assert got == status, said.err
+        return said.out, said.err
+
+    def json(self, *args: str) -> Any:
+        return json.loads(self(*args, "--json")[0])
+
+    def build(self, name: str, base: str = "scratch", *args: str) -> Any:
+        (self.context / "Dockerfile").write_text(DOCKERFILE.format(base=base))
+        return self.json("build", "-t", name, *args, str(self.context))
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "SLIMSTAGE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "model").write_bytes(b"weights " * 20_000)
+    (context / "notes").write_bytes(b"note\n")
+    monkeypatch.chdir(tmp_path)
+    return Command(tmp_path / "store", context, capsys)
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with fake_registry() as made:
+        yield made
+
+
+def outcomes(pushed: dict[str, Any]) -> tuple[int, int, int]:
+    return pushed["sent"]["count"], pushed["mounted"]["count"], pushed["there"]["count"]
+
+
+def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    built = run.build(name)
+    out, err = run("push", name)
+    media_type, raw = registry.manifests["1"]
+    manifest = parse_manifest(raw, media_type)
+    assert out == f"1: digest: {manifest.digest} size: {len(raw)}\n"
+    assert "Pushed" in err
+    assert manifest.config.digest == built["image_id"]
+    assert [layer.media_type for layer in manifest.layers] == [OCI_LAYER_GZIP] * 2
+    assert sum(layer.size for layer in manifest.layers) < 10_000
+
+
+def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    run.build(name)
+    (pushed,) = run.json("push", name)
+    (shown,) = run.json("inspect", name)
+    assert shown["RepoDigests"] == [f"{registry.host}/team/app@{pushed['digest']}"]
+    assert run.json("inspect", shown["RepoDigests"][0])[0]["Id"] == shown["Id"]
+    run("inspect", "--verify", name)
+    run("prune")
+    assert outcomes(run.json("push", name)[0]) == (0, 0, 3)
+
+
+def test_a_push_by_the_build_and_one_from_the_store_give_the_same(registry: FakeRegistry, run: Command) -> None:
+    built = run.build(f"{registry.host}/team/app:1")
+    run("push", f"{registry.host}/team/app:1")
+    layout = run.context.parent / "layout"
+    run("build", "-o", f"type=oci,tar=false,dest={layout}", str(run.context))
+    with Store.open(run.root) as store:
+        stored = store.images.find(built["image_id"])
+        assert stored is not None
+        assert (layout / "blobs" / stored.manifest.replace(":", "/")).read_bytes() == registry.manifests["1"][1]
+
+
+def test_an_image_of_a_registry_goes_back_as_it_came(registry: FakeRegistry, run: Command) -> None:
+    plain = memory_image({"a": b"b" * 10_000}, is_gzip=False)
+    registry.add(plain)
+    name = f"{registry.host}/team/app:1"
+    run("pull", name)
+    run("tag", name, f"{registry.host}/team/copy:2")
+    (pushed,) = run.json("push", f"{registry.host}/team/copy:2")
+    assert pushed["digest"] == plain.manifest().digest
+    assert registry.manifests["2"] == (plain.manifest().media_type, plain.manifest().raw)
+
+
+def test_layers_of_a_base_are_mounted_from_where_it_came(registry: FakeRegistry, run: Command) -> None:
+    repository = "library/base"
+    registry.add(BASE)
+    registry.uploads.blobs |= {(repository, layer.digest): BASE.blobs[layer.digest] for layer in BASE.manifest().layers}
+    registry.blobs = {BASE.manifest().config.digest: BASE.blobs[BASE.manifest().config.digest]}
+    registry.on("GET", "/blobs/sha256", lambda asked: Answer(body=BASE.blobs[asked.path.rpartition("/")[2]]))  # type: ignore[index]
+    name = f"{registry.host}/team/app:1"
+    run.build(name, f"{registry.host}/{repository}:1")
+    (pushed,) = run.json("push", name)
+    assert outcomes(pushed) == (3, 2, 0)
+    assert pushed["mounted"]["bytes"] == sum(layer.size for layer in BASE.manifest().layers)
+
+
+def test_a_second_push_and_a_second_repository_send_nothing(registry: FakeRegistry, run: Command) -> None:
+    first, second = f"{registry.host}/team/app:1", f"{registry.host}/team/other:1"
+    run.build(first)
+    assert outcomes(run.json("push", first)[0]) == (3, 0, 0)
+    assert outcomes(run.json("push", first)[0]) == (0, 0, 3)
+    run("tag", first, second)
+    assert outcomes(run.json("push", second)[0]) == (0, 3, 0)
+
+
+def test_all_tags_go_with_their_blobs_once(registry: FakeRegistry, run: Command) -> None:
+    repository = f"{registry.host}/team/app"
+    run.build(f"{repository}:1")
+    run("tag", f"{repository}:1", f"{repository}:2")
+    (run.context / "notes").write_bytes(b"other\n")
+    run.build(f"{repository}:3")
+    run("tag", f"{repository}:3", f"{registry.host}/team/elsewhere:9")
+    pushed = run.json("push", "-a", repository)
+    assert [each["name"] for each in pushed] == [f"{repository}:1", f"{repository}:2", f"{repository}:3"]
+    assert set(registry.manifests) >= {"1", "2", "3"}
+    assert "9" not in registry.manifests
+    assert registry.manifests["1"] == registry.manifests["2"]
+    assert len(registry.uploads.received) == 5  # of two images with a layer in common
+    assert "cannot be used" in run("push", "-a", f"{repository}:1", status=2)[1]
+    assert "no image of" in run("push", "-a", f"{registry.host}/team/none", status=2)[1]
+
+
+def test_quiet_prints_the_name_and_nothing_else(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app"
+    run.build(name)
+    assert run("push", "-q", name) == (f"{name}:latest\n", "")
+    assert "Using default tag: latest" in run("push", name)[1]
+
+
+def test_docker_types_stay(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    run.build(name, "scratch", "-o", f"type=image,name={name},oci-mediatypes=false")
+    run("push", name)
+    manifest = parse_manifest(registry.manifests["1"][1])
+    assert manifest.media_type == DOCKER_MANIFEST
+    assert {layer.media_type for layer in manifest.layers} == {DOCKER_LAYER_GZIP}
+
+
+def store_index(run: Command, name: str, *images: MemoryImage) -> StoredIndex:
+    with Store.open(run.root) as store:
+        stored = [put_image(store, image) for image in images]
+        index = build_index(image.manifest().descriptor(image.config().platform) for image in images)
+        store.blobs.put(index.raw)
+        members = tuple(IndexMember(each.manifest, each.id, each.platform) for each in stored)
+        made = StoredIndex(index.digest, members, 1.0)
+        store.indexes.put(made, (name,))
+        return made
+
+
+def test_an_index_goes_with_all_its_images_or_one_alone(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    images = [
+        memory_image({"x": architecture.encode()}, architecture=architecture) for architecture in ("amd64", "arm64")
+    ]
+    index = store_index(run, name, *images)
+    (pushed,) = run.json("push", name)
+    assert pushed["digest"] == index.digest
+    assert pushed["sent"]["count"] == 4
+    run("push", "--platform", "linux/arm64", name)
+    assert registry.manifests["1"][1] == images[1].manifest().raw
+    assert "is not for" in run("push", "--platform", "linux/s390x", name, status=2)[1]
+
+
+def test_an_index_of_uncompressed_images_is_made_anew(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    images = [
+        memory_image({"x": architecture.encode() * 5000}, architecture=architecture, is_gzip=False)
+        for architecture in ("amd64", "arm64")
+    ]
+    before = store_index(run, name, *images)
+    (pushed,) = run.json("push", name)
+    assert pushed["digest"] != before.digest
+    with Store.open(run.root) as store:
+        after = store.images.index(name)
+        assert after is not None
+        assert after.digest == pushed["digest"]
+        assert store.indexes.get(before.digest) is None
+    for member in after.members:
+        manifest = parse_manifest(registry.manifests[member.manifest][1])
+        assert [layer.media_type for layer in manifest.layers] == [OCI_LAYER_GZIP]
+
+
+def test_an_image_that_a_signature_belongs_to_keeps_its_digest(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    run.build(name)
+    (shown,) = run.json("inspect", name)
+    digest = parse_digest(shown["RepoDigests"][0].partition("@")[2])
+    with Store.open(run.root) as store:
+        artifact = MemoryArtifact(parse_manifest(store.blobs.read(digest)).descriptor())
+        store.referrers.put(digest, artifact.manifest().raw, artifact.blobs.values())
+    assert run.json("push", name)[0]["digest"] == digest
+
+
+def test_a_layer_whose_bytes_and_files_are_gone_is_said_to(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    with Store.open(run.root) as store:
+        image = memory_image({"x": b"y"}, is_gzip=False)
+        put_image(store, image, name)
+        os.unlink(store.blobs.place(image.manifest().layers[0].digest))
+    assert "neither packed nor unpacked" in run("push", name, status=3)[1]
+
+
+def test_what_is_no_name_in_the_store_is_not_pushed(registry: FakeRegistry, run: Command) -> None:
+    built = run.build(f"{registry.host}/team/app:1")
+    err = run("push", f"{registry.host}/team/app:2", status=2)[1]
+    assert "no image" in err
+    run("push", built["image_id"][7:19], status=2)
+    assert "not under a digest" in run("push", f"{registry.host}/team/app@{built['image_id']}", status=2)[1]
+    assert registry.requests == []
+
+
+def test_a_refusal_has_a_hint(registry: FakeRegistry, run: Command) -> None:
+    name = f"{registry.host}/team/app:1"
+    run.build(name)
+    registry.on("POST", "/uploads/", Answer(403, error_body("DENIED", "requested access to the resource is denied")))
+    out, err = run("push", name, status=3)
+    assert out == ""
+    assert f"error: denied: {registry.host}/team/app: this account may not push there" in err
+    assert f"slimstage login {registry.host}" in err
+
+
+def test_a_registry_of_tls_is_told_from_one_of_http(run: Command, registry: FakeRegistry) -> None:
+    """https to a server of plain http: never tried without TLS, and the setting is named."""
+    name = f"{registry.host}/team/app:1"
+    run.build(name)
+    Path("slimstage.toml").write_text(f'[registry."{registry.host}"]\nplain-http = false\n')
+    err = run("push", name, status=3)[1]
+    assert "does not speak TLS" in err
+    assert "plain-http = true" in err
+    assert registry.requests == []
+
+
+def test_where_blobs_were_is_remembered_and_forgotten(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s") as store:
+        digest, other = BASE.manifest().layers[0].digest, BASE.manifest().layers[1].digest
+        first, second = parse_reference("r.example/a/b:1"), parse_reference("r.example/c")
+        store.origins.put(first, [digest, other])
+        store.database.change("UPDATE origins SET seen_s = seen_s - 100")
+        store.origins.put(second, [digest])
+        assert [each.repository for each in store.origins.of(digest)] == ["c", "a/b"]
+        assert store.origins.of(other) == [parse_reference("r.example/a/b")]
+        store.database.change("UPDATE origins SET seen_s = 1")
+        store.origins.put(second, [digest])
+        assert [each.repository for each in store.origins.of(digest)] == ["c"]
+        assert store.origins.of(other) == []
