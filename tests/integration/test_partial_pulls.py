@@ -182,3 +182,20 @@ def test_verifying_an_image_finds_a_piece_that_its_table_lies_about(project: Pro
         descriptor = Descriptor(layer["mediaType"], layer["digest"], layer["size"], annotations=annotations)
         facts = layer_check(lambda digest: open(stream.fileno(), "rb", closefd=False))(descriptor)
     assert [fault for fault in facts.faults if "not the one of the annotations" in fault]
+
+
+def test_save_recompresses_and_the_store_keeps_its_own(project: Project) -> None:
+    project.write("f", "data\n" * 5000)
+    project.dockerfile("FROM scratch\nCOPY f /f\n")
+    project.build("-t", "own:1")
+    places = {kind: project.path.parent / kind.replace(":", "-") for kind in ("gzip", *FORMS)}
+    for kind, place in places.items():
+        project.run("save", "--recompress", kind, "--format", "oci-dir", "-o", place, "own:1")
+    images = {kind: Image.of(place) for kind, place in places.items()}
+    assert all(image.read("f") == b"data\n" * 5000 for image in images.values() if "zstd" not in str(image.path))
+    assert images["gzip"].config == images["zstd:chunked"].config
+    assert "containerd.io/snapshot/stargz/toc.digest" in layer_of(images["estargz"])["annotations"]
+    (document,) = project.run("inspect", "own:1").json()
+    assert document["Id"] == images["gzip"].manifest["config"]["digest"]
+    done = project.run("save", "--recompress", "best", "-o", project.path.parent / "x", "own:1", status=2)
+    assert "zstd:chunked" in done.err

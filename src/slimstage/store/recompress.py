@@ -7,13 +7,14 @@ What is in the wanted form already is not touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import BinaryIO, cast
 
 from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import FormatError, StoreError
 from slimstage.oci.config import LIMIT_BYTES, from_json, to_json
 from slimstage.oci.descriptor import (
+    DOCKER_INDEX,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
     DOCKER_LAYER_ZSTD,
@@ -21,9 +22,10 @@ from slimstage.oci.descriptor import (
     OCI_LAYER,
     OCI_LAYER_GZIP,
     OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
     Descriptor,
 )
-from slimstage.oci.manifest import Manifest, build_manifest
+from slimstage.oci.manifest import Index, Manifest, build_index, build_manifest
 from slimstage.oci.validate import LAYER_TYPES
 from slimstage.store.blobs import Blobs
 from slimstage.tree.compress import Compression
@@ -129,6 +131,34 @@ def recompressed_image(
     )
     blobs.put(made_manifest.raw)
     return made_manifest
+
+
+def recompressed_index(blobs: Blobs, index: Index, made: Mapping[Digest, Manifest]) -> Index:
+    """The index with other manifests in the place of some, stored; the same index when none of them is another.
+
+    made: by the digest that the index has. What is not in it stays as it is.
+    """
+    if all(digest == manifest.digest for digest, manifest in made.items()):
+        return index
+    members = []
+    for member in index.manifests:
+        manifest = made.get(member.digest)
+        if manifest is not None:
+            new = manifest.descriptor(member.platform, member.annotations)
+            member = replace(new, artifact_type=member.artifact_type)
+        members.append(member)
+    uses_docker = index.media_type == DOCKER_INDEX and not any(
+        each.media_type == OCI_MANIFEST for each in made.values()
+    )
+    found = build_index(
+        members,
+        index.annotations,
+        uses_docker_types=uses_docker,
+        artifact_type=index.artifact_type,
+        subject=index.subject,
+    )
+    blobs.put(found.raw)
+    return found
 
 
 _DOCKER_TYPES = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from slimstage.cli.image_documents import identity_of
 from slimstage.cli.image_source import ready_index, ready_source
 from slimstage.cli.program import Session
+from slimstage.cli.recompression import recompress_kind, recompress_option, recompressed_sources
 from slimstage.cli.show import print_json
 from slimstage.cli.terminal import is_terminal
 from slimstage.cli.values import one_of
@@ -23,12 +25,16 @@ from slimstage.store.indexes import StoredIndex
 from slimstage.store.source import AnyExport, Export, IndexExport
 from slimstage.store.store import Store
 
+if TYPE_CHECKING:
+    from slimstage.tree.compress import Compression
+
 FORMATS = ("docker", "oci", "oci-dir")
 
 _EXAMPLES = """\
 slimstage save -o iris.tar iris                      for docker load and podman load
 slimstage save --format oci -o iris.oci.tar iris     an OCI archive
 slimstage save --format oci-dir -o layout iris base  an OCI layout directory with two images
+slimstage save --recompress estargz --format oci -o iris.oci.tar iris   read in parts by podman and snapshotters
 slimstage save --platform linux/arm64 -o pi.tar iris  one image of an index of several
 slimstage save iris | ssh host docker load\
 """
@@ -39,6 +45,7 @@ slimstage save iris | ssh host docker load\
 @option("-o", "--output", metavar="PATH", help="Where to write; - is stdout [default: stdout].")
 @option("--format", "wanted_format", metavar="FORMAT", help="docker, oci or oci-dir [default: docker].")
 @option("--platform", metavar="OS/ARCH", help="Only this image of an index [default: the whole index].")
+@recompress_option
 @json_option
 @pass_session
 def command(
@@ -47,14 +54,16 @@ def command(
     output: str | None,
     wanted_format: str | None,
     platform: str | None,
+    recompress: str | None,
     as_json: bool,
 ) -> None:
     """Write images to an archive that docker, podman and skopeo read, or to an OCI layout directory.
 
-    Manifests, configs and layers are written as they are in the store: digests stay. Signatures and other artifacts
-    that belong to an image go with it, except in docker's format, which has no place for them.
+    Manifests, configs and layers are written as they are in the store, so digests stay, unless --recompress is given.
+    Signatures and other artifacts that belong to an image go with it, except in docker's format, which has no place for
+    them.
     """
-    wanted = wanted_platform(platform)
+    wanted, kind = wanted_platform(platform), recompress_kind(recompress)
     chosen = one_of(wanted_format or "docker", FORMATS, "--format")
     to_stdout = output in (None, "-")
     if chosen == "oci-dir" and to_stdout:
@@ -69,7 +78,7 @@ def command(
         index = store.images.index(name)
         image = index if index is not None and wanted is None else get_image(store, name, wanted)
         found.setdefault(identity_of(image), (image, []))[1].extend(_names_of(index or image, name))
-    exports = [_export(store, image, tuple(dict.fromkeys(given))) for image, given in found.values()]
+    exports = [_export(store, image, tuple(dict.fromkeys(given)), kind) for image, given in found.values()]
     digest = _write(exports, None if to_stdout else output, chosen, store.session.beside)
     if as_json:
         print_json(
@@ -82,13 +91,22 @@ def command(
         )
 
 
-def _export(store: Store, image: StoredImage | StoredIndex, names: tuple[str, ...]) -> AnyExport:
-    """With the artifacts that belong to it, of an index those of its images too."""
+def _export(
+    store: Store, image: StoredImage | StoredIndex, names: tuple[str, ...], kind: Compression | None
+) -> AnyExport:
+    """With the artifacts that belong to it, of an index those of its images too; recompressed, without them."""
     if isinstance(image, StoredIndex):
         index, members = ready_index(store, image, has_others=True)
+        if kind is not None:
+            sources, made = recompressed_sources(store, members, index, kind)
+            assert made is not None
+            return IndexExport(made, sources, names)
         subjects = [image.digest, *(member.manifest for member in image.members)]
         artifacts = tuple(each for subject in subjects for each in store.referrers.sources(subject))
         return IndexExport(index, members, names, referrers=artifacts)
+    if kind is not None:
+        (source,), _ = recompressed_sources(store, (ready_source(store, image),), None, kind)
+        return Export(source, names, platform=image.platform)
     artifacts = store.referrers.sources(image.manifest)
     return Export(ready_source(store, image), names, platform=image.platform, referrers=artifacts)
 
