@@ -13,9 +13,10 @@ import pytest
 from slimstage.cli.main import main
 from slimstage.digest import parse_digest
 from slimstage.oci.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP
-from slimstage.oci.manifest import build_index, parse_manifest
+from slimstage.oci.manifest import build_index, parse_index, parse_manifest
 from slimstage.oci.reference import parse_reference
 from slimstage.store.indexes import IndexMember, StoredIndex
+from slimstage.store.recompress import compression_of
 from slimstage.store.store import Store
 from support.artifacts import MemoryArtifact
 from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
@@ -281,3 +282,32 @@ def test_where_blobs_were_is_remembered_and_forgotten(tmp_path: Path) -> None:
         store.origins.put(second, [digest])
         assert [each.repository for each in store.origins.of(digest)] == ["c"]
         assert store.origins.of(other) == []
+
+
+@pytest.mark.parametrize("kind", ["zstd", "estargz", "zstd:chunked"])
+def test_an_image_goes_recompressed_and_the_store_keeps_its_own(
+    registry: FakeRegistry, run: Command, kind: str
+) -> None:
+    name = f"{registry.host}/team/app:1"
+    built = run.build(name)
+    _, err = run("push", "--recompress", kind, name)
+    assert f"as {kind}" in err
+    manifest = parse_manifest(registry.manifests["1"][1])
+    assert {compression_of(layer) for layer in manifest.layers} == {kind}
+    assert (manifest.config.digest == built["image_id"]) == (kind != "estargz")
+    (shown,) = run.json("inspect", name)
+    assert shown["Id"] == built["image_id"]
+    again = run.json("push", "--recompress", kind, name)[0]
+    assert outcomes(again) == (0, 0, 3)
+    assert again["digest"] == manifest.digest
+
+
+def test_an_index_goes_recompressed_under_its_platforms(registry: FakeRegistry, run: Command) -> None:
+    images = [memory_image({"f": name.encode()}, architecture=name) for name in ("amd64", "arm64")]
+    name = f"{registry.host}/team/app:1"
+    index = store_index(run, name, *images)
+    (pushed,) = run.json("push", "--recompress", "zstd", name)
+    assert pushed["digest"] != index.digest
+    document = parse_index(registry.manifests["1"][1])
+    assert [str(member.platform) for member in document.manifests] == ["linux/amd64", "linux/arm64"]
+    assert "zstd" in run("push", "--recompress", "lzma", name, status=2)[1]

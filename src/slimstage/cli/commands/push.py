@@ -12,6 +12,7 @@ import click
 
 from slimstage.cli.image_documents import identity_of
 from slimstage.cli.program import Session
+from slimstage.cli.recompression import recompress_kind, recompress_option, recompressed_sources
 from slimstage.cli.registries import Registries, registries
 from slimstage.cli.show import note, print_json
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from slimstage.store.indexes import StoredIndex
     from slimstage.store.source import StoreSource
     from slimstage.store.store import Store
+    from slimstage.tree.compress import Compression
 
 _EXAMPLES = """\
 slimstage push registry.lan:5000/team/app:1         one image, under its own name
 slimstage push -a registry.lan:5000/team/app        every tag of it that the store has
+slimstage push --recompress zstd:chunked ann/app:1  layers of which podman fetches only what changed
 slimstage push --platform linux/arm64 ann/app:1     of an index, one image alone
 slimstage tag app ann/app:1; slimstage push ann/app:1
 slimstage push --json ann/app:1 | jq -r '.[].digest'\
@@ -42,23 +45,33 @@ slimstage push --json ann/app:1 | jq -r '.[].digest'\
 @click.argument("name", metavar="NAME[:TAG]", shell_complete=complete_images)
 @option("-a", "--all-tags", is_flag=True, help="Push every tag of the repository that the store has.")
 @option("--platform", metavar="OS/ARCH", help="Of an index, push this image alone [default: the whole index].")
+@recompress_option
 @option("-q", "--quiet", is_flag=True, help="Show no progress; print the name only.")
 @json_option
 @pass_session
-def command(session: Session, name: str, all_tags: bool, platform: str | None, quiet: bool, as_json: bool) -> None:
+def command(
+    session: Session,
+    name: str,
+    all_tags: bool,
+    platform: str | None,
+    recompress: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
     """Push an image, or the images of an index, from the store to the registry that its name says.
 
     Layers that the registry has are not sent again; those of a base that came from the same registry are mounted from
-    there. Layers that were built here are sent as gzip. A connection that breaks is taken up where the registry says.
+    there. Layers that were built here are sent as gzip, or all as --recompress says: the store's image stays as it is.
+    A connection that breaks is taken up where the registry says.
     """
-    reference, wanted = _reference(name, all_tags), wanted_platform(platform)
+    reference, wanted, kind = _reference(name, all_tags), wanted_platform(platform), recompress_kind(recompress)
     known = registries()
     store = session.store()
     if not (all_tags or reference.tag or quiet or as_json):
         note("Using default tag: latest")
     names = _all_tags(store, reference) if all_tags else [reference.with_default_tag()]
     found = {str(each): _find(store, each, wanted) for each in names}
-    pushed = _push(session, store, known, names, found, is_quiet=quiet or as_json)
+    pushed = _push(session, store, known, names, found, kind, is_quiet=quiet or as_json)
     if as_json:
         print_json(pushed)
         return
@@ -113,6 +126,7 @@ def _push(
     known: Registries,
     names: list[Reference],
     found: dict[str, StoredImage | StoredIndex],
+    kind: Compression | None,
     *,
     is_quiet: bool,
 ) -> list[PushedName]:
@@ -126,7 +140,9 @@ def _push(
     try:
         with cancelled_by_signals(cancel), ended_by(pusher, cancel):
             return [
-                pushed for image, tags in _grouped(names, found) for pushed in pusher.push(tags, *_source(store, image))
+                pushed
+                for image, tags in _grouped(names, found)
+                for pushed in pusher.push(tags, *_source(store, image, kind))
             ]
     finally:
         progress.close()
@@ -143,10 +159,18 @@ def _grouped(
     return list(groups.values())
 
 
-def _source(store: Store, image: StoredImage | StoredIndex) -> tuple[Sequence[StoreSource], Index | None]:
+def _source(
+    store: Store, image: StoredImage | StoredIndex, kind: Compression | None
+) -> tuple[Sequence[StoreSource], Index | None]:
+    from slimstage.cli.image_source import ready_index, ready_source
     from slimstage.cli.push_source import push_index, push_source
     from slimstage.store.indexes import StoredIndex
 
+    if kind is not None:
+        if isinstance(image, StoredIndex):
+            index, sources = ready_index(store, image)
+            return recompressed_sources(store, sources, index, kind)
+        return recompressed_sources(store, (ready_source(store, image),), None, kind)
     if isinstance(image, StoredIndex):
         index, sources = push_index(store, image)
         return sources, index
