@@ -15,8 +15,10 @@ from slimstage.oci.reference import Reference, familiar, parse_reference
 from slimstage.oci.select import fits
 from slimstage.store.files import wait_lock
 from slimstage.store.images import ImageLayer, StoredImage
+from slimstage.store.partial import partial_bytes
 from slimstage.store.pins import pin, pinned
 from slimstage.store.store import Store
+from slimstage.values import dataclass
 
 if TYPE_CHECKING:
     from slimstage.registry.pull import PulledImage, Puller
@@ -36,6 +38,15 @@ _PACKAGES = {
     "busybox": "",
 }
 """What of Debian stands in for well-known images: for hints only."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPlace:
+    """A server that has a blob, and how much of it an interrupted transfer from there has left."""
+
+    address: str
+    is_mirror: bool
+    kept_bytes: int
 
 
 class NamedImages:
@@ -89,10 +100,13 @@ class NamedImages:
                 self._puller().fetch_blob(reference, blob, self._store.blobs, progress)
             lock.release(removes=True)
 
-    def locate(self, reference: Reference, blob: Descriptor) -> tuple[str, bool]:
-        """(address, whether it is a mirror) of the server that the blob would come from. Raises RegistryError."""
+    def locate(self, reference: Reference, blob: Descriptor) -> BlobPlace:
+        """The server that the blob would come from. Raises RegistryError."""
+        from slimstage.registry.download import source_of
+
         endpoint = self._puller().locate(reference, blob)
-        return str(endpoint.origin), endpoint.is_mirror
+        kept = partial_bytes(self._store.blobs, blob.digest, source_of(endpoint))
+        return BlobPlace(str(endpoint.origin), endpoint.is_mirror, kept)
 
     def tags(self, reference: Reference) -> list[str]:
         """The repository's tags, in the registry's order. Raises RegistryError, FormatError."""

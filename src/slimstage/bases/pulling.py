@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from slimstage.bases.base import Base
+from slimstage.bases.named import BlobPlace
 from slimstage.bases.resolve import Bases
 from slimstage.digest import Digest
 from slimstage.events import Listener
-from slimstage.oci.descriptor import Platform
+from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.store.images import StoredImage
+from slimstage.store.partial import partial_bytes
 from slimstage.store.store import Store
 from slimstage.values import dataclass
 
@@ -75,11 +77,20 @@ def plan_pull(store: Store, bases: Bases, base: Base, *, asks: bool = False) -> 
         elif store.blobs.has(blob.digest):
             layers.append(LayerPlan(blob.digest, blob.media_type, size, "store", size, 0))
         else:
-            source, is_mirror = bases.locate(base, blob) if asks else ("", False)
-            place: Place = "mirror" if is_mirror else "registry"
-            found[blob.digest] = LayerPlan(blob.digest, blob.media_type, size, place, 0, size, source)
+            if asks:
+                found[blob.digest] = _asked(blob, bases.locate(base, blob))
+            else:
+                kept = min(partial_bytes(store.blobs, blob.digest), size)
+                place: Place = "partly" if kept else "registry"
+                found[blob.digest] = LayerPlan(blob.digest, blob.media_type, size, place, kept, size - kept)
             layers.append(found[blob.digest])
     return PullPlan(base.reference, base.id, base.manifest, base.platform, tuple(layers))
+
+
+def _asked(blob: Descriptor, server: BlobPlace) -> LayerPlan:
+    kept = min(server.kept_bytes, blob.size)
+    place: Place = "partly" if kept else "mirror" if server.is_mirror else "registry"
+    return LayerPlan(blob.digest, blob.media_type, blob.size, place, kept, blob.size - kept, server.address)
 
 
 def pull_base(bases: Bases, base: Base, listener: Listener) -> StoredImage:

@@ -20,7 +20,7 @@ from functools import partial
 
 from slimstage.bases.base import Base, Systems
 from slimstage.bases.files import FileBase, parse_file_base
-from slimstage.bases.named import NamedImages, parse_name
+from slimstage.bases.named import BlobPlace, NamedImages, parse_name
 from slimstage.bases.unpack import LayerUnpacker
 from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import BlobMissing, FormatError, Interrupted
@@ -115,8 +115,8 @@ class Bases:
         assert stored is not None
         return stored
 
-    def locate(self, base: Base, blob: Descriptor) -> tuple[str, bool]:
-        """(address, whether it is a mirror) of the server that a layer's blob would come from. Raises RegistryError."""
+    def locate(self, base: Base, blob: Descriptor) -> BlobPlace:
+        """The server that a layer's blob would come from. Raises RegistryError."""
         return self._named.locate(parse_name(base.reference), blob)
 
     def tags(self, name: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 from slimstage.digest import Digest, VerifyingReader
 from slimstage.errors import DigestMismatch, FormatError, StoreError
 from slimstage.oci.descriptor import Descriptor
+from slimstage.store.arrivals import Following, Withdrawn
 from slimstage.store.files import wait_lock
 from slimstage.store.images import ImageLayer
 from slimstage.store.packed import PackedLayer, Packing
@@ -42,7 +43,8 @@ class LayerUnpacker:
     def unpack(
         self, layers: Sequence[ImageLayer], get: Callable[[Descriptor], None], give_up: Callable[[], None]
     ) -> Stack:
-        """The stack of the layers, base first. Several blobs come at once; each layer is unpacked when it is its turn.
+        """The stack of the layers, base first. Several blobs come at once; each layer is unpacked when it is its turn, which
+        may be while it comes.
 
         get: brings a blob into the store; called from several threads. give_up: called when one has failed, so that the
         others end. Raises FormatError: a layer is not what its digest, size or diff ID says, or is malformed; StoreError;
@@ -59,9 +61,11 @@ class LayerUnpacker:
                     coming[layer.blob.digest] = pool.submit(get, layer.blob)
             try:
                 for layer in layers:
-                    if layer.blob is not None and layer.blob.digest in coming:
-                        coming[layer.blob.digest].result()
-                    stack.append(self._unpack(layer, tuple(stack)))
+                    arriving = coming.get(layer.blob.digest) if layer.blob is not None else None
+                    below = tuple(stack)
+                    stack.append(
+                        self._unpack_arriving(layer, below, arriving) if arriving else self._unpack(layer, below)
+                    )
             except BaseException:
                 give_up()
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -88,7 +92,26 @@ class LayerUnpacker:
     def _is_here(self, layer: ImageLayer) -> bool:
         return layer.layer is not None and self._store.snapshots.has((layer.layer,))
 
-    def _unpack(self, layer: ImageLayer, below: Stack) -> LayerId:
+    def _unpack_arriving(self, layer: ImageLayer, below: Stack, arriving: Future[None]) -> LayerId:
+        """Unpacks the layer while its blob comes; once more from the store when what came was not it in the end."""
+        assert layer.blob is not None
+        arrivals = self._store.blobs.arrivals
+        arriving.add_done_callback(lambda _: arrivals.wake())
+        following = arrivals.await_one(layer.blob.digest, arriving.done)
+        if following is not None:
+            try:
+                made = self._unpack(layer, below, following)
+            except (Withdrawn, FormatError):
+                pass  # its digest has not been seen yet: it may be the server's fault, and another server's turn
+            else:
+                arriving.result()
+                return made
+            finally:
+                following.close()
+        arriving.result()
+        return self._unpack(layer, below)
+
+    def _unpack(self, layer: ImageLayer, below: Stack, following: Following | None = None) -> LayerId:
         if layer.layer is None:
             raise StoreError(f"layer {layer.diff_id} has no place in the store", code="layer-missing")
         if self._is_here(layer):
@@ -98,20 +121,25 @@ class LayerUnpacker:
         # Lock files of this name are removed by a prune when nobody holds them.
         with wait_lock(str(self._store.root / "locks" / f"step-layer-{layer.layer}")) as lock:
             if not self._is_here(layer):
-                self._write(layer, layer.layer, layer.blob, below)
+                self._write(layer, layer.layer, layer.blob, below, following)
             lock.release(removes=True)
         return layer.layer
 
-    def _write(self, layer: ImageLayer, place: LayerId, blob: Descriptor, below: Stack) -> None:
+    def _write(
+        self, layer: ImageLayer, place: LayerId, blob: Descriptor, below: Stack, following: Following | None
+    ) -> None:
         from slimstage.tree.unpack import unpack_layer  # only when something is unpacked
 
         snapshots = self._store.snapshots
         draft = snapshots.draft(place)
         try:
-            with self._store.blobs.open(blob.digest) as stream:
-                # Verified as it came in; verified again, because the disk is not to be trusted for ever.
-                reader = cast(BinaryIO, VerifyingReader(stream, blob.digest, blob.size))
-                result = unpack_layer(reader, draft.path, snapshots.paths(below))
+            if following is not None:
+                result = unpack_layer(following, draft.path, snapshots.paths(below))
+            else:
+                with self._store.blobs.open(blob.digest) as stream:
+                    # Verified as it came in; verified again, because the disk is not to be trusted for ever.
+                    reader = cast(BinaryIO, VerifyingReader(stream, blob.digest, blob.size))
+                    result = unpack_layer(reader, draft.path, snapshots.paths(below))
             if result.diff_id != layer.diff_id:
                 raise FormatError(
                     f"layer {blob.digest} does not unpack to its diff ID: want {layer.diff_id}, got {result.diff_id}",

@@ -1,7 +1,8 @@
 """One blob from a registry into the store: resumed when the connection breaks, verified as it arrives.
 
 The bytes are digested and written in one pass; nothing is visible in the store before the digest fits. What a server
-says about ranges and lengths only guides the transfer: the digest decides.
+says about ranges and lengths only guides the transfer: the digest decides. What came before the transfer was given up is
+kept, and the next one goes on from there, in this process or another.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from slimstage.registry.hosts import Endpoint
 from slimstage.registry.retry import patience
 from slimstage.registry.transport import Response
 from slimstage.store.blobs import Blobs, BlobWriter
+from slimstage.store.partial import resumable
 
 Progress = Callable[[int], object]
 """Told how many bytes came since the last call; a negative number when they have to come again."""
@@ -25,6 +27,11 @@ Progress = Callable[[int], object]
 _WORTH_BYTES = 1 << 20
 """A connection that brought so much was worth it: failures are counted anew. Less could go on for ever."""
 _RANGE = pattern(r"bytes (\d{1,18})-(\d{1,18})/(?:\d{1,18}|\*)\Z", re.ASCII)
+
+
+def source_of(endpoint: Endpoint) -> str:
+    """Whose bytes a part of a blob is made of, as `resumable` wants to know it."""
+    return f"{endpoint.origin}/{endpoint.prefix}"
 
 
 class BlobDownload:
@@ -75,12 +82,13 @@ class BlobDownload:
     def _attempt(self, endpoint: Endpoint) -> bool:
         """Writes and keeps the blob, over as many connections as it takes. False: begin again."""
         failures, most = 0, self._client.pauses.backoff.attempts
-        with self._blobs.writer() as writer:
-            writer.expects(self._blob.digest)
-            while True:
+        with resumable(self._blobs, self._blob.digest, source_of(endpoint)) as writer:
+            self._tell(writer.size_bytes)
+            while not writer.size_bytes or writer.size_bytes != self._blob.size:
                 before = writer.size_bytes
                 try:
-                    if not self._receive(endpoint, writer):
+                    if before > self._blob.size or not self._receive(endpoint, writer):
+                        writer.abort()
                         return False
                     break
                 except RegistryError as error:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import BlobMissing, DigestMismatch, FormatError
 from slimstage.oci.descriptor import Descriptor
+from slimstage.store.arrivals import Arrivals
 from slimstage.store.files import create_exclusive, guarded, make_private, open_regular, start_writeback
 from slimstage.store.promises import Promise, Promises
 from slimstage.store.session import Session
@@ -30,10 +31,14 @@ class BlobWriter:
     is_digested: whoever writes digests the very same bytes, and says at `commit` what they are; not done twice then.
     """
 
-    def __init__(self, blobs: Blobs, path: str, *, is_digested: bool = False) -> None:
+    def __init__(self, blobs: Blobs, path: str, *, is_digested: bool = False, fd: int | None = None) -> None:
+        """fd: of the file at `path`, open and this writer's alone; None: a new one."""
         self._blobs, self._path, self._is_digested = blobs, path, is_digested
+        self.tells: Callable[[int], None] | None = None
+        """Told the size after each write."""
+        self.is_committed = False
         with guarded("begin a blob"):
-            self._fd = create_exclusive(path)
+            self._fd = create_exclusive(path) if fd is None else fd
         self._state = hashlib.sha256()
         self._other: hashlib._Hash | None = None
         self._size = self._handed = 0
@@ -42,6 +47,24 @@ class BlobWriter:
     def size_bytes(self) -> int:
         """Written so far."""
         return self._size
+
+    @property
+    def is_open(self) -> bool:
+        return self._fd >= 0
+
+    def add_known(self, data: bytes) -> None:
+        """Counts and digests bytes that are in the file already, before the first `write`."""
+        self._state.update(data)
+        if self._other is not None:
+            self._other.update(data)
+        self._size += len(data)
+        self._handed = self._size
+
+    def let_go(self) -> None:
+        """Leaves the file as it is. Idempotent; does nothing after `commit` and `abort`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def expects(self, want: Digest) -> BlobWriter:
         """Announces the digest before the first byte: needed only for other algorithms than sha256."""
@@ -63,6 +86,8 @@ class BlobWriter:
         if self._size - self._handed >= WRITEBACK_BYTES:
             start_writeback(self._fd, self._handed, self._size - self._handed)
             self._handed = self._size
+        if self.tells is not None:
+            self.tells(self._size)
         return len(data)
 
     def commit(self, want: Digest | None = None, size: int | None = None) -> tuple[Digest, int]:
@@ -86,8 +111,8 @@ class BlobWriter:
         except BaseException:
             self.abort()
             raise
-        os.close(self._fd)
-        self._fd = -1
+        self.is_committed = True
+        self.let_go()
         return digest, self._size
 
     def abort(self) -> None:
@@ -106,6 +131,7 @@ class Blobs:
 
     def __init__(self, directory: str, session: Session) -> None:
         self._directory, self._session = directory, session
+        self.arrivals = Arrivals()
         self._fresh: set[Digest] = set()
         self._promises: Promises[Digest] = Promises()
 
@@ -116,6 +142,11 @@ class Blobs:
     def gives(self, digest: Digest) -> bool:
         """True when it is here or promised: `open` gives its bytes."""
         return self._promises.get(digest) is not None or self.has(digest)
+
+    @property
+    def partial_directory(self) -> str:
+        """Where blobs are that came in part (see partial.py)."""
+        return os.path.join(os.path.dirname(self._directory), "partial")
 
     def is_fresh(self, digest: Digest) -> bool:
         """True when this very process wrote it: then its bytes need no second check on the way out."""

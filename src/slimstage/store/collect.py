@@ -22,6 +22,7 @@ from slimstage.store.folding import is_folded
 from slimstage.store.images import StoredImage
 from slimstage.store.indexes import StoredIndex
 from slimstage.store.leftovers import dead_sessions, drop_step_locks, stale_locks, sweep, unfinished
+from slimstage.store.partial import drop_partials, partials
 from slimstage.store.pins import PIN
 from slimstage.store.referrers import mark as mark_referrers
 from slimstage.store.session import leased
@@ -139,6 +140,8 @@ class _Collector:
             removed += [Removed("temporary", name, tree_bytes(os.path.join(root, name))) for name in names]
             left = unfinished(str(self._store.root))
             removed += [Removed("temporary", os.path.basename(path), tree_bytes(path)) for path in left]
+            parts = partials(self._store.blobs)
+            removed += [Removed("temporary", os.path.basename(path), size) for path, size in parts]
         caches = self._old_caches() if "cache" in self._kinds else []
         records = self._old_records()
         swept = self._would_sweep(records)
@@ -181,7 +184,9 @@ class _Collector:
         drop_step_locks(root)
         names = [*dead_sessions(root), *stale_locks(root)]
         removed = [Removed("temporary", name, sweep(root, [name])) for name in names]
-        return removed + [Removed("temporary", os.path.basename(p), remove_tree(p)) for p in unfinished(root)]
+        removed += [Removed("temporary", os.path.basename(p), remove_tree(p)) for p in unfinished(root)]
+        parts = drop_partials(self._store.blobs)
+        return removed + [Removed("temporary", os.path.basename(path), size) for path, size in parts]
 
     def _is_old(self, used_s: float) -> bool:
         return self._older_than_s is not None and used_s <= self._now - self._older_than_s

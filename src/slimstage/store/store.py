@@ -3,6 +3,7 @@
 version          format version; a newer one is refused
 store.db         SQLite, WAL: images, records, layers, file digests
 blobs/sha256/    bytes by digest
+partial/         what interrupted transfers brought (see partial.py)
 layers/ID/fs     frozen layer directories
 reserve          room for a prune on a full disk (see space.py)
 plain            there when layers have our own marks and not overlayfs' (see tree/marks.py)
