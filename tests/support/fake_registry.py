@@ -34,13 +34,17 @@ class Request:
 
 @dataclass
 class Answer:
-    """cut_after: bytes of the body after which the connection is broken. chunked: no Content-Length."""
+    """cut_after: bytes of the body after which the connection is broken. chunked: no Content-Length.
+
+    before_cut: called once those bytes were sent, before the connection breaks.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     chunked: bool = False
+    before_cut: Callable[[], object] = lambda: None
 
 
 Reply = Callable[[Request], "Answer | None"]
@@ -190,6 +194,7 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             if answer.cut_after is not None:
                 self.wfile.write(data[: answer.cut_after])
                 self.wfile.flush()
+                answer.before_cut()
                 self._break()
                 return
             self.wfile.write(data)

@@ -6,20 +6,25 @@ next endpoint when a mirror has none. Used by pull and push, and by whatever els
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from slimstage.errors import FormatError, RegistryError
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.registry.auth import Authorizer
+from slimstage.registry.certificates import certificate_finder
 from slimstage.registry.credentials import CredentialSource
 from slimstage.registry.faults import LIMIT_BYTES, HttpError, Secrets, http_error
 from slimstage.registry.hosts import Endpoint, origin_of, read_hosts
 from slimstage.registry.retry import Pauses
 from slimstage.registry.transport import Body, Response, Transport
 from slimstage.values import dataclass
+
+if TYPE_CHECKING:
+    from slimstage.registry.connections import Patience
 
 T = TypeVar("T")
 
@@ -51,15 +56,18 @@ class RegistryClient:
         *,
         environ: Mapping[str, str] | None = None,
         pauses: Pauses | None = None,
+        patience: Patience | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """settings: by `host:port`. environ: where credential files and helpers are found; None: the process's own.
+        """settings: by `host:port`. environ: where credential files, helpers and certificates are found; None: the
+        process's own.
 
         Raises UsageError for settings that make no sense.
         """
         self.pauses = pauses or Pauses()
-        self._hosts, self._secrets, self._clock = read_hosts(settings), Secrets(), clock
-        self._transport = Transport(self._hosts)
+        known = os.environ if environ is None else environ
+        self._hosts, self._secrets, self._clock = read_hosts(settings, certificate_finder(known)), Secrets(), clock
+        self._transport = Transport(self._hosts, patience)
         self._authorizer = Authorizer(
             self._transport, CredentialSource(self._secrets, environ), self._secrets, clock=clock
         )

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from slimstage.errors import RegistryError, UsageError
 from slimstage.oci.reference import DEFAULT_REGISTRY
 from slimstage.regex import pattern
-from slimstage.values import dataclass, field
+from slimstage.registry.certificates import Certificates, Finder, none_found
+from slimstage.values import dataclass, field, replace
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DOCKER_SERVER = "registry-1.docker.io"
@@ -86,6 +87,8 @@ class HostSettings:
     client_cert: str | None = None
     client_key: str | None = None
     verifies: bool = True
+    found: Certificates = Certificates()
+    """What lies in Docker's and Podman's directories for it: counts where the settings name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Hosts:
     by_host: Mapping[str, HostSettings] = field(default_factory=dict)
     plain_mirrors: frozenset[tuple[str, int]] = frozenset()
     """(host, port) of mirrors that were written with `http://`."""
+    certificates: Finder = none_found
 
     def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
         """The servers to ask, in order: mirrors, then the registry itself."""
@@ -125,15 +129,21 @@ class Hosts:
         found = self.by_host.get(registry.lower())
         if found is None and registry in (DEFAULT_REGISTRY, _DOCKER_SERVER):
             found = self.by_host.get(_DOCKER_SERVER) or self.by_host.get(DEFAULT_REGISTRY)
-        return found or HostSettings()
+        return self._with_certificates(found, registry.lower())
 
     def settings_of(self, origin: Origin) -> HostSettings:
         """What is set for the server at an origin: its TLS files hold for it alone."""
         host = f"[{origin.host}]" if ":" in origin.host else origin.host
         found = self.by_host.get(f"{host}:{origin.port}")
         if found is None and origin.port in _DEFAULT_PORTS.values():
-            found = self.settings(host)
-        return found or HostSettings()
+            return self.settings(host)
+        return self._with_certificates(found, f"{host}:{origin.port}")
+
+    def _with_certificates(self, settings: HostSettings | None, host: str) -> HostSettings:
+        certificates = self.certificates(host)
+        if not certificates:
+            return settings or HostSettings()
+        return replace(settings or HostSettings(), found=certificates)
 
     def permits_plain(self, origin: Origin) -> bool:
         """True when http without TLS may be spoken with the host."""
@@ -145,7 +155,7 @@ class Hosts:
 
     def _origin(self, server: str, settings: HostSettings) -> Origin:
         host = origin_of(f"https://{server}").host
-        has_tls_files = bool(settings.ca or settings.client_cert) or not settings.verifies
+        has_tls_files = bool(settings.ca or settings.client_cert or settings.found) or not settings.verifies
         is_plain = settings.is_plain if settings.is_plain is not None else is_loopback(host) and not has_tls_files
         return origin_of(f"{'http' if is_plain else 'https'}://{server}")
 
@@ -155,8 +165,11 @@ class Hosts:
         return Endpoint(server, origin, prefix, is_mirror=True)
 
 
-def read_hosts(settings: Mapping[str, Mapping[str, object]]) -> Hosts:
-    """The settings as values. Raises UsageError for a value of another type, or a mirror that is no host or URL."""
+def read_hosts(settings: Mapping[str, Mapping[str, object]], certificates: Finder = none_found) -> Hosts:
+    """The settings as values. certificates: looks for a server's files where the settings name none.
+
+    Raises UsageError for a value of another type, or a mirror that is no host or URL.
+    """
     by_host: dict[str, HostSettings] = {}
     plain: set[tuple[str, int]] = set()
     for host, values in settings.items():
@@ -171,7 +184,7 @@ def read_hosts(settings: Mapping[str, Mapping[str, object]]) -> Hosts:
                 raise _bad(host, f'"{text}" is not a mirror: write "host:port" or "https://host:port"') from cause
             if scheme == "http":
                 plain.add((origin.host, origin.port))
-    return Hosts(by_host, frozenset(plain))
+    return Hosts(by_host, frozenset(plain), certificates)
 
 
 def _read(host: str, values: Mapping[str, object]) -> HostSettings:

@@ -6,9 +6,11 @@ Source: distribution-spec v1.1, "Determining Support" (`GET /v2/`); distribution
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from slimstage.errors import RegistryError
+from slimstage.registry.certificates import certificate_finder
 from slimstage.registry.challenge import parse_challenges
 from slimstage.registry.credentials import Credential
 from slimstage.registry.faults import LIMIT_BYTES, HttpError, Secrets, http_error
@@ -38,7 +40,7 @@ def check_login(
     Raises RegistryError: refused (`denied`), not reachable, not a registry (`not-a-registry`); UsageError for settings
     that make no sense.
     """
-    hosts, secrets = read_hosts(settings), Secrets()
+    hosts, secrets = read_hosts(settings, certificate_finder(os.environ)), Secrets()
     secrets.add(credential.password, credential.identity_token, credential.basic.partition(" ")[2])
     transport = Transport(hosts)
     try:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
-from slimstage.errors import RegistryError, UsageError
+from slimstage.errors import RegistryError
 from slimstage.registry.hosts import Hosts, HostSettings, Origin, origin_of, shown_url
 from slimstage.values import dataclass
 from slimstage.version import __version__
@@ -23,15 +24,12 @@ from slimstage.version import __version__
 if TYPE_CHECKING:
     import urllib3
 
+    from slimstage.registry.connections import Connections, Patience
+
 BLOCK_BYTES = 1 << 20
 _MOST_REDIRECTS = 6
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEEP_METHOD = frozenset({307, 308})
-_CONNECT_S, _READ_S = 15.0, 60.0
-_STORING_S = 300.0
-"""A registry may digest and move what it got before it answers."""
-_CONNECTIONS = 8
-"""Kept open for each host."""
 _DRAIN_BYTES = 64 << 10
 _TRAVELS = frozenset({
     "accept", "accept-encoding", "content-length", "content-range", "content-type", "range", "user-agent",
@@ -50,8 +48,10 @@ class Body:
 class Response:
     """An answer whose body has not been read. Close it, or read it to its end."""
 
-    def __init__(self, raw: urllib3.BaseHTTPResponse, url: str, origin: Origin, *, has_body: bool = True) -> None:
-        self._raw, self._has_body = raw, has_body
+    def __init__(
+        self, raw: urllib3.BaseHTTPResponse, url: str, origin: Origin, patience: Patience, *, has_body: bool = True
+    ) -> None:
+        self._raw, self._patience, self._has_body = raw, patience, has_body
         self.status, self.url, self.origin = raw.status, url, origin
 
     def header(self, name: str) -> str | None:
@@ -62,18 +62,41 @@ class Response:
         return self._raw.headers.getlist(name)
 
     def blocks(self) -> Iterator[bytes]:
-        """The body as it was sent, never decoded, at most `BLOCK_BYTES` at a time. Raises RegistryError when cut."""
+        """The body as it was sent, never decoded, at most `BLOCK_BYTES` at a time.
+
+        Raises RegistryError when it is cut, or comes so slowly that it would never end; all that came is given first.
+        """
         import urllib3
 
-        while True:
+        gathered = bytearray()
+        pace = _Pace(self._patience)
+        failure: RegistryError | None = None
+        while failure is None:
             try:
-                block = self._raw.read(BLOCK_BYTES, decode_content=False)
+                piece = self._raw.read1(BLOCK_BYTES - len(gathered), decode_content=False)
             except (urllib3.exceptions.HTTPError, OSError) as cause:
-                self.close()
-                raise _failure(self.url, self.origin, cause) from cause
-            if not block:
+                failure = _failure(self.url, self.origin, cause)
+                failure.__cause__ = cause
                 break
-            yield block
+            gathered += piece
+            if not piece:
+                break
+            if not pace.is_kept(len(piece)):
+                failure = RegistryError(
+                    f"{shown_url(self.url)}: the connection was lost: it had become too slow",
+                    code="connection-lost",
+                    is_temporary=True,
+                )
+            elif len(gathered) == BLOCK_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+                pace = _Pace(self._patience)  # what the reader took is not the server's time
+        if failure is not None:
+            self.close()
+        if gathered:
+            yield bytes(gathered)
+        if failure is not None:
+            raise failure
         self._raw.release_conn()
 
     def body(self, limit_bytes: int) -> bytes:
@@ -115,13 +138,30 @@ class Response:
         self._raw.close()
 
 
+class _Pace:
+    """Whether bytes come as fast as they have to."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience, self._began_s, self._count = patience, time.monotonic(), 0
+
+    def is_kept(self, count: int) -> bool:
+        self._count += count
+        now = time.monotonic()
+        if now - self._began_s < self._patience.slow_s:
+            return True
+        is_fast = self._count >= self._patience.slow_bytes
+        self._began_s, self._count = now, 0
+        return is_fast
+
+
 class Transport:
     """Requests to registries and token servers. Safe for several threads; connections are reused."""
 
-    def __init__(self, hosts: Hosts) -> None:
-        self._hosts = hosts
+    def __init__(self, hosts: Hosts, patience: Patience | None = None) -> None:
+        self._hosts, self._patience = hosts, patience
         self._lock = threading.Lock()
-        self._pools: dict[tuple[str | None, HostSettings], urllib3.PoolManager] = {}
+        self._made: Connections | None = None
+        self._pools: dict[tuple[str | None, HostSettings | None], urllib3.PoolManager] = {}
 
     def permits_plain(self, origin: Origin) -> bool:
         return self._hosts.permits_plain(origin)
@@ -165,11 +205,14 @@ class Transport:
         raise RegistryError(f"{shown_url(url)}: more than {_MOST_REDIRECTS} redirects", code="too-many-redirects")
 
     def close(self) -> None:
-        """Closes connections that are not in use. Idempotent."""
+        """Ends all connections; threads that wait on one get an error at once. Idempotent."""
         with self._lock:
             pools, self._pools = list(self._pools.values()), {}
+            made = self._made
         for pool in pools:
             pool.clear()
+        if made is not None:
+            made.end()
 
     def _send(
         self, method: str, url: str, origin: Origin, headers: Mapping[str, str], body: bytes | Body | None
@@ -182,14 +225,14 @@ class Transport:
                 code="plain-http-refused",
                 hint=f'if you trust the network, set plain-http = true under [registry."{origin.host}:{origin.port}"]',
             )
-        pool = self._pool(origin)
+        pool, patience = self._pool(origin)
         try:
             raw = pool.urlopen(
                 method,
                 url,
                 headers=dict(headers),
                 body=body.blocks() if isinstance(body, Body) else body,
-                timeout=_timeout(_READ_S if method in ("GET", "HEAD") else _STORING_S),
+                timeout=patience.timeout(patience.read_s if method in ("GET", "HEAD") else patience.storing_s),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -197,79 +240,24 @@ class Transport:
             )
         except (urllib3.exceptions.HTTPError, OSError) as cause:
             raise _failure(url, origin, cause) from cause
-        return Response(raw, url, origin, has_body=method != "HEAD")
+        return Response(raw, url, origin, patience, has_body=method != "HEAD")
 
-    def _pool(self, origin: Origin) -> urllib3.PoolManager:
-        import urllib3
+    def _pool(self, origin: Origin) -> tuple[urllib3.PoolManager, Patience]:
+        from slimstage.registry.connections import (  # urllib3 comes with the first request
+            Connections,
+            Patience,
+            proxy_of,
+        )
 
         proxy = proxy_of(origin)
-        settings = self._hosts.settings_of(origin) if origin.scheme == "https" else HostSettings()
+        settings = self._hosts.settings_of(origin) if origin.scheme == "https" else None
         with self._lock:
+            patience = self._patience = self._patience or Patience()
+            connections = self._made = self._made or Connections(patience)
             pool = self._pools.get((proxy, settings))
             if pool is None:
-                context = _context(settings) if origin.scheme == "https" else None
-                timeout = _timeout(_READ_S)
-                if proxy is None:
-                    pool = urllib3.PoolManager(maxsize=_CONNECTIONS, timeout=timeout, ssl_context=context)
-                else:
-                    pool = _proxied(proxy, timeout, context)
-                self._pools[proxy, settings] = pool
-            return pool
-
-
-def proxy_of(origin: Origin) -> str | None:
-    """The proxy that the environment names for the origin (`https_proxy`, `no_proxy`, …). Loopback never has one."""
-    if origin.is_loopback:
-        return None
-    from urllib.request import getproxies_environment, proxy_bypass
-
-    proxies = getproxies_environment()
-    proxy = proxies.get(origin.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(f"{origin.host}:{origin.port}", proxies):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _timeout(read_s: float) -> urllib3.Timeout:
-    import urllib3
-
-    return urllib3.Timeout(connect=_CONNECT_S, read=read_s)
-
-
-def _proxied(proxy: str, timeout: urllib3.Timeout, context: ssl.SSLContext | None) -> urllib3.PoolManager:
-    import urllib3
-
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f'the proxy "{shown_url(proxy)}" is not an http or https address', code="bad-proxy")
-    headers = None
-    if parts.username is not None:
-        from urllib.parse import unquote
-
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=user)
-    bare = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
-    return urllib3.ProxyManager(bare, maxsize=_CONNECTIONS, timeout=timeout, ssl_context=context, proxy_headers=headers)
-
-
-def _context(settings: HostSettings) -> ssl.SSLContext:
-    """The host's certificate authorities (OpenSSL's SSL_CERT_FILE and SSL_CERT_DIR), and the settings' own."""
-    context = ssl.create_default_context()
-    try:
-        if settings.ca:
-            context.load_verify_locations(settings.ca)
-        if settings.client_cert:
-            context.load_cert_chain(settings.client_cert, settings.client_key)
-    except OSError as cause:
-        named = " or ".join(f'"{name}"' for name in (settings.ca, settings.client_cert, settings.client_key) if name)
-        raise UsageError(f"cannot use the certificate {named}: {cause.strerror or cause}", code="bad-ca") from cause
-    if not settings.verifies:
-        import urllib3
-
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the user has asked for it by name
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+                pool = self._pools[proxy, settings] = connections.pool(proxy, settings)
+        return pool, patience
 
 
 def allowed(url: str, target: str) -> Origin:
@@ -338,6 +326,9 @@ def _tls_reason(error: BaseException) -> str:
         ("self-signed certificate", "the certificate is signed by itself"),
         ("self signed certificate", "the certificate is signed by itself"),
         ("unable to get local issuer", "the certificate's authority is not known here"),
+        ("CERTIFICATE_REQUIRED", "the server wants to know who we are: set client-cert and client-key"),
+        ("ALERT_UNKNOWN_CA", "the server does not know the authority of our certificate"),
+        ("ALERT_BAD_CERTIFICATE", "the server does not take our certificate"),
         ("certificate has expired", "the certificate has expired"),
         ("ostname mismatch", "the certificate is for another host"),
         ("IP address mismatch", "the certificate is for another address"),

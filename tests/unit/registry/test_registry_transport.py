@@ -16,9 +16,10 @@ import pytest
 from slimstage.errors import RegistryError, UsageError
 from slimstage.oci.reference import Reference
 from slimstage.registry.client import RegistryClient
+from slimstage.registry.connections import proxy_of
 from slimstage.registry.hosts import Hosts, Origin, origin_of, read_hosts
 from slimstage.registry.retry import Backoff, Pauses
-from slimstage.registry.transport import Transport, proxy_of
+from slimstage.registry.transport import Transport
 from support.fake_registry import Answer, FakeRegistry, Reply, Request, error_body, fake_registry
 
 
