@@ -225,6 +225,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_DOWNLOAD}::test_the_whole_blob_instead_of_a_range_is_not_written_twice",
             f"{_DOWNLOAD}::test_a_range_from_earlier_on_is_not_written_twice",
             f"{_DOWNLOAD}::test_a_range_that_is_no_continuation_begins_the_blob_again",
+            "unit/registry/test_registry_resume::test_bytes_that_were_spoilt_meanwhile_cost_a_transfer_and_nothing_else",
         ),
         "mount-lies": (),
         "platform-confusion": (
