@@ -10,7 +10,7 @@ wanted=(
   "git git" "make make" "mmdebstrap mmdebstrap" "skopeo skopeo" "umoci umoci" "podman podman" "runc runc"
   "docker-registry docker-registry" "busybox busybox-static" "zstd zstd" "pigz pigz" "strace strace" "setfattr attr"
   "mkfs.ext4 e2fsprogs" "mkfs.xfs xfsprogs" "mkfs.btrfs btrfs-progs" "fuse-overlayfs fuse-overlayfs"
-  "newuidmap uidmap" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar"
+  "newuidmap uidmap" "qemu-aarch64-static qemu-user-static" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar"
 )
 missing=()
 for pair in "${wanted[@]}"; do

@@ -154,6 +154,17 @@ def test_save_writes_the_index_or_one_of_its_images(cross: Project, tmp_path: Pa
         assert named["Config"].endswith(document["platforms"][0]["image_id"].partition(":")[2])
 
 
+def test_what_was_saved_is_loaded_whole(cross: Project, tmp_path: Path) -> None:
+    document = cross.document("--platform", ALL, "-t", "app:1")
+    for form in ("docker", "oci", "oci-dir"):
+        cross.run("save", "--format", form, "-o", tmp_path / form, "app:1")
+        (loaded,) = cross.run("load", "-i", tmp_path / form, "--json", root=tmp_path / f"root-{form}").json()
+        assert (loaded["id"], loaded["names"]) == (document["image_id"], ["app:1"])
+        (listed,) = cross.run("images", "--json", root=tmp_path / f"root-{form}").json()
+        assert [each["id"] for each in listed["platforms"]] == [p["image_id"] for p in document["platforms"]]
+    assert cross.run("inspect", "--verify", "app:1", root=tmp_path / "root-oci").status == 0
+
+
 def test_names_of_an_index_are_given_and_taken(cross: Project) -> None:
     document = cross.document("--platform", ALL, "-t", "app:1")
     part = document["platforms"][1]["image_id"]

@@ -122,12 +122,20 @@ class NamedImages:
     def keep(
         self, reference: Reference, image: Digest, manifest: Digest, platform: Platform, layers: tuple[ImageLayer, ...]
     ) -> None:
-        """Keeps a pulled image under its name: found without a network from now on."""
+        """Keeps a pulled image under its name: found without a network from now on.
+
+        One that has the name for another platform is kept too: a build for both finds both the next time.
+        """
+        records, images = self._store.records, self._store.images
         stored = StoredImage(image, manifest, platform, layers, time.time())
-        self._store.images.put(stored, (str(reference),) if reference.digest is None else ())
+        held = images.find(str(reference)) if reference.digest is None else None
+        is_other = held is not None and fits(held.platform, platform) is None
+        if held is not None and is_other:
+            pin(records, reference, held.platform, held)
+        images.put(stored, (str(reference),) if reference.digest is None else ())
         self._store.origins.put(reference, [image, *(layer.blob.digest for layer in layers if layer.blob)])
-        if reference.digest is not None:
-            pin(self._store.records, reference, platform, stored)
+        if reference.digest is not None or is_other:
+            pin(records, reference, platform, stored)
 
     def _is_whole(self, image: StoredImage) -> bool:
         store = self._store

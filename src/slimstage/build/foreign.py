@@ -27,14 +27,12 @@ def check_foreign(prepared: Prepared, undone: Collection[StepId]) -> None:
 
     found = runs(platform.architecture for platform in wanted.values() if platform.os == host.os)
     for step_id in sorted(wanted, key=lambda step: prepared.graph.steps[step].line):
-        platform, step = wanted[step_id], prepared.graph.steps[step_id]
+        platform = wanted[step_id]
         answer = found.get(platform.architecture)
         if platform.os == host.os and (answer is None or answer.is_runnable):
             continue
         others = sum(1 for each in wanted.values() if each == platform) - 1
-        notes = [f"the first is line {step.line}: {step.title}"]
-        if others:
-            notes.append(f"{others} more {'RUN step' if others == 1 else 'RUN steps'} would follow")
+        notes = [f"{others} more {'RUN step' if others == 1 else 'RUN steps'} for it would follow"] if others else []
         if platform.os != host.os:
             hint = "copy what is built elsewhere; only COPY, ADD and WORKDIR work for it here"
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from slimstage.container.images import config_of, find_image, wanted_platform
 from slimstage.diagnostics import Diagnostic
-from slimstage.errors import FormatError, PlanError, RegistryError, UsageError
+from slimstage.errors import FormatError, PlanError, RegistryError, SandboxError, UsageError
 from slimstage.oci.config import ImageConfig
 from slimstage.oci.descriptor import Platform, host_platform
 from slimstage.oci.reference import parse_reference
@@ -47,6 +47,24 @@ def find_runnable(store: Store, image: str, *, pulls: bool, platform: str | None
     except FormatError as error:
         raise UsageError(error.message, code="no-such-image", hint="see: slimstage images") from error
     return _pulled(store, image, wanted, pulls=pulls, session=session)
+
+
+def check_runs(image: str, config: ImageConfig) -> None:
+    """Raises SandboxError when the image's programs are of an architecture that nothing runs here."""
+    host = host_platform()
+    if config.platform.architecture == host.architecture:
+        return
+    from slimstage.sandbox.emulation import HINT, runs  # only for foreign images
+
+    architecture = config.platform.architecture
+    answer = runs([architecture])[architecture]
+    if not answer.is_runnable:
+        raise SandboxError(
+            f'image "{image}" is for "{config.platform}", which does not run on this host, "{host}"',
+            code="no-emulation",
+            notes=[answer.by],
+            hint=HINT.format(architecture=architecture),
+        )
 
 
 def unpacked(store: Store, image: StoredImage) -> Stack | None:

@@ -24,6 +24,7 @@ HINT = (
     "apt-get install qemu-user-static binfmt-support, or where Docker is: "
     "docker run --privileged --rm tonistiigi/binfmt --install {architecture}"
 )
+EVERY_HINT = HINT.format(architecture="all")
 _TIMEOUT_S = 20
 _MAIN = "import sys; sys.path.append({!r}); from slimstage.sandbox.emulation import main; main()"
 _LOAD = 0x400000

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from slimstage.sandbox import cgroup
+from slimstage.sandbox.emulation import HINT, MACHINES, runs
 from slimstage.sandbox.rootless import planned_mappings
 from slimstage.values import dataclass
 
@@ -56,6 +57,7 @@ def examine() -> list[Capability]:
         Capability(
             "fuse", os.path.exists("/dev/fuse"), "/dev/fuse", "not needed by slimstage itself: modprobe fuse", False
         ),
+        *_platforms(),
     ]
     return [
         Capability(
@@ -132,6 +134,14 @@ def _controllers() -> list[Capability]:
 def _program(name: str, use: str, hint: str) -> Capability:
     path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin:/sbin:/bin")
     return Capability(name, path is not None, f"{path}: {use}" if path else f"not found: {use}", hint)
+
+
+def _platforms() -> list[Capability]:
+    """For each architecture whether RUN steps of it work here, this host's own among them."""
+    return [
+        Capability(f"run linux/{name}", each.is_runnable, each.by, HINT.format(architecture=name), False)
+        for name, each in runs(MACHINES).items()
+    ]
 
 
 def _version(release: str) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from slimstage.errors import FormatError, Interrupted, PlanError, RegistryError,
 from slimstage.events import Event, TransferProgress, ignore
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.manifest import build_index
+from slimstage.store.collect import prune
 from slimstage.store.store import Store
 from support.fake_registry import Answer, FakeRegistry, Request, fake_registry
 from support.images import MemoryImage, memory_image
@@ -99,6 +100,25 @@ def test_pull_asks_the_registry_and_moves_the_name(
     found = store.images.find(old.id)
     assert found is not None
     assert found.names == ()
+
+
+def test_a_tag_that_was_pulled_for_two_platforms_is_found_for_both_without_a_network(
+    registry: FakeRegistry, store: Store, bases: Bases
+) -> None:
+    images = {AMD64: memory_image({"a": b"amd"}), ARM64: memory_image({"a": b"arm"}, architecture="arm64")}
+    for each in images.values():
+        registry.add(each)
+    index = build_index([each.manifest().descriptor(platform) for platform, each in images.items()])
+    registry.put_manifest(index.media_type, index.raw, "1")
+    name = f"{registry.host}/app:1"
+    pulled = {platform: bases.resolve(name, platform) for platform in images}
+    for base in pulled.values():
+        bases.fetch(base, ignore, "")
+    prune(store)
+    asked = len(registry.requests)
+    for platform, base in pulled.items():
+        assert bases.resolve(name, platform).id == base.id
+    assert len(registry.requests) == asked
 
 
 def test_a_pinned_index_is_found_again_without_a_network(

@@ -9,7 +9,11 @@ from slimstage.cli.program import Session
 from slimstage.cli.show import note, print_json, print_table
 from slimstage.cli.verb import json_option, option, pass_session, verb
 from slimstage.diagnostics import shown
+from slimstage.sandbox.emulation import EVERY_HINT
 from slimstage.sandbox.host import Capability, examine
+
+_PLATFORM = "run "
+"""How the names of what runs programs of an architecture begin."""
 
 _EXAMPLES = """\
 slimstage doctor               what this host allows, and whether the store is sound
@@ -41,8 +45,11 @@ def command(ctx: click.Context, session: Session, repair: bool, quick: bool, as_
 
 def _print(host: list[Capability], state: StoreState, *, is_repairing: bool) -> None:
     print_table(("HOST", "THERE", "WHAT IT IS"), [(each.name, _word(each), each.detail) for each in host])
+    emulators = [each for each in host if each.name.startswith(_PLATFORM) and not each.is_available]
+    if emulators:
+        click.echo("  hint: to run what is built for other architectures: " + shown(EVERY_HINT))
     for each in host:
-        if not each.is_available and each.hint:
+        if not each.is_available and each.hint and each not in emulators:
             click.echo(f"  hint: {each.name}: {shown(each.hint)}")
     if state.error is not None:
         click.echo(f"\nstore {state.root}: {shown(state.error)}")

@@ -98,10 +98,11 @@ def command(ctx: click.Context, session: Session, /, image: str, command: tuple[
         raise UsageError("--json needs -d: in the foreground, stdout is the command's own")
     _check_streams(options, is_detached=given["detach"])
 
-    from slimstage.cli.runnable import find_runnable
+    from slimstage.cli.runnable import check_runs, find_runnable
 
     store = session.store()
     runnable = find_runnable(store, image, pulls=given["pulls"], platform=given["platform"], session=session)
+    check_runs(image, runnable.config)
     record = _record(given, image, runnable.image_id, runnable.config, options)
     containers = Containers(session.root_path())
     record = containers.create(record, Launch(stack=runnable.stack, options=options))
