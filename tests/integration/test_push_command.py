@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from slimstage.cli.main import main
 from slimstage.digest import parse_digest
 from slimstage.oci.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP
 from slimstage.oci.manifest import build_index, parse_index, parse_manifest
@@ -21,46 +19,17 @@ from slimstage.store.store import Store
 from support.artifacts import MemoryArtifact
 from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
 from support.images import MemoryImage, memory_image
+from support.in_process import InProcess
 from support.indexes import put_image
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
 
 BASE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"big": bytes(range(256)) * 9_000})
-DOCKERFILE = "FROM {base}\nCOPY model /model\nCOPY notes /notes\n"
-
-
-class Command:
-    """The command in this process, on a store of its own, with a home that holds nothing."""
-
-    def __init__(self, root: Path, context: Path, capture: pytest.CaptureFixture[str]) -> None:
-        self.root, self.context, self._capture = root, context, capture
-
-    def __call__(self, *args: str, status: int = 0) -> tuple[str, str]:
-        self._capture.readouterr()
-        got = main([*args, "--root", str(self.root)])
-        said = self._capture.readouterr()
-        assert got == status, said.err
-        return said.out, said.err
-
-    def json(self, *args: str) -> Any:
-        return json.loads(self(*args, "--json")[0])
-
-    def build(self, name: str, base: str = "scratch", *args: str) -> Any:
-        (self.context / "Dockerfile").write_text(DOCKERFILE.format(base=base))
-        return self.json("build", "-t", name, *args, str(self.context))
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "SLIMSTAGE_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-    context = tmp_path / "context"
-    context.mkdir()
-    (context / "model").write_bytes(b"weights " * 20_000)
-    (context / "notes").write_bytes(b"note\n")
-    monkeypatch.chdir(tmp_path)
-    return Command(tmp_path / "store", context, capsys)
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    return InProcess.of(tmp_path, capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -73,7 +42,7 @@ def outcomes(pushed: dict[str, Any]) -> tuple[int, int, int]:
     return pushed["sent"]["count"], pushed["mounted"]["count"], pushed["there"]["count"]
 
 
-def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: Command) -> None:
+def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     built = run.build(name)
     out, err = run("push", name)
@@ -86,7 +55,7 @@ def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: 
     assert sum(layer.size for layer in manifest.layers) < 10_000
 
 
-def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: Command) -> None:
+def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     run.build(name)
     (pushed,) = run.json("push", name)
@@ -98,7 +67,7 @@ def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: Command
     assert outcomes(run.json("push", name)[0]) == (0, 0, 3)
 
 
-def test_a_push_by_the_build_and_one_from_the_store_give_the_same(registry: FakeRegistry, run: Command) -> None:
+def test_a_push_by_the_build_and_one_from_the_store_give_the_same(registry: FakeRegistry, run: InProcess) -> None:
     built = run.build(f"{registry.host}/team/app:1")
     run("push", f"{registry.host}/team/app:1")
     layout = run.context.parent / "layout"
@@ -109,7 +78,7 @@ def test_a_push_by_the_build_and_one_from_the_store_give_the_same(registry: Fake
         assert (layout / "blobs" / stored.manifest.replace(":", "/")).read_bytes() == registry.manifests["1"][1]
 
 
-def test_an_image_of_a_registry_goes_back_as_it_came(registry: FakeRegistry, run: Command) -> None:
+def test_an_image_of_a_registry_goes_back_as_it_came(registry: FakeRegistry, run: InProcess) -> None:
     plain = memory_image({"a": b"b" * 10_000}, is_gzip=False)
     registry.add(plain)
     name = f"{registry.host}/team/app:1"
@@ -120,7 +89,7 @@ def test_an_image_of_a_registry_goes_back_as_it_came(registry: FakeRegistry, run
     assert registry.manifests["2"] == (plain.manifest().media_type, plain.manifest().raw)
 
 
-def test_layers_of_a_base_are_mounted_from_where_it_came(registry: FakeRegistry, run: Command) -> None:
+def test_layers_of_a_base_are_mounted_from_where_it_came(registry: FakeRegistry, run: InProcess) -> None:
     repository = "library/base"
     registry.add(BASE)
     registry.uploads.blobs |= {(repository, layer.digest): BASE.blobs[layer.digest] for layer in BASE.manifest().layers}
@@ -133,7 +102,7 @@ def test_layers_of_a_base_are_mounted_from_where_it_came(registry: FakeRegistry,
     assert pushed["mounted"]["bytes"] == sum(layer.size for layer in BASE.manifest().layers)
 
 
-def test_a_second_push_and_a_second_repository_send_nothing(registry: FakeRegistry, run: Command) -> None:
+def test_a_second_push_and_a_second_repository_send_nothing(registry: FakeRegistry, run: InProcess) -> None:
     first, second = f"{registry.host}/team/app:1", f"{registry.host}/team/other:1"
     run.build(first)
     assert outcomes(run.json("push", first)[0]) == (3, 0, 0)
@@ -142,7 +111,7 @@ def test_a_second_push_and_a_second_repository_send_nothing(registry: FakeRegist
     assert outcomes(run.json("push", second)[0]) == (0, 3, 0)
 
 
-def test_all_tags_go_with_their_blobs_once(registry: FakeRegistry, run: Command) -> None:
+def test_all_tags_go_with_their_blobs_once(registry: FakeRegistry, run: InProcess) -> None:
     repository = f"{registry.host}/team/app"
     run.build(f"{repository}:1")
     run("tag", f"{repository}:1", f"{repository}:2")
@@ -159,14 +128,14 @@ def test_all_tags_go_with_their_blobs_once(registry: FakeRegistry, run: Command)
     assert "no image of" in run("push", "-a", f"{registry.host}/team/none", status=2)[1]
 
 
-def test_quiet_prints_the_name_and_nothing_else(registry: FakeRegistry, run: Command) -> None:
+def test_quiet_prints_the_name_and_nothing_else(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app"
     run.build(name)
     assert run("push", "-q", name) == (f"{name}:latest\n", "")
     assert "Using default tag: latest" in run("push", name)[1]
 
 
-def test_docker_types_stay(registry: FakeRegistry, run: Command) -> None:
+def test_docker_types_stay(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     run.build(name, "scratch", "-o", f"type=image,name={name},oci-mediatypes=false")
     run("push", name)
@@ -175,7 +144,7 @@ def test_docker_types_stay(registry: FakeRegistry, run: Command) -> None:
     assert {layer.media_type for layer in manifest.layers} == {DOCKER_LAYER_GZIP}
 
 
-def store_index(run: Command, name: str, *images: MemoryImage) -> StoredIndex:
+def store_index(run: InProcess, name: str, *images: MemoryImage) -> StoredIndex:
     with Store.open(run.root) as store:
         stored = [put_image(store, image) for image in images]
         index = build_index(image.manifest().descriptor(image.config().platform) for image in images)
@@ -186,7 +155,7 @@ def store_index(run: Command, name: str, *images: MemoryImage) -> StoredIndex:
         return made
 
 
-def test_an_index_goes_with_all_its_images_or_one_alone(registry: FakeRegistry, run: Command) -> None:
+def test_an_index_goes_with_all_its_images_or_one_alone(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     images = [
         memory_image({"x": architecture.encode()}, architecture=architecture) for architecture in ("amd64", "arm64")
@@ -200,7 +169,7 @@ def test_an_index_goes_with_all_its_images_or_one_alone(registry: FakeRegistry, 
     assert "is not for" in run("push", "--platform", "linux/s390x", name, status=2)[1]
 
 
-def test_an_index_of_uncompressed_images_is_made_anew(registry: FakeRegistry, run: Command) -> None:
+def test_an_index_of_uncompressed_images_is_made_anew(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     images = [
         memory_image({"x": architecture.encode() * 5000}, architecture=architecture, is_gzip=False)
@@ -219,7 +188,7 @@ def test_an_index_of_uncompressed_images_is_made_anew(registry: FakeRegistry, ru
         assert [layer.media_type for layer in manifest.layers] == [OCI_LAYER_GZIP]
 
 
-def test_an_image_that_a_signature_belongs_to_keeps_its_digest(registry: FakeRegistry, run: Command) -> None:
+def test_an_image_that_a_signature_belongs_to_keeps_its_digest(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     run.build(name)
     (shown,) = run.json("inspect", name)
@@ -230,7 +199,7 @@ def test_an_image_that_a_signature_belongs_to_keeps_its_digest(registry: FakeReg
     assert run.json("push", name)[0]["digest"] == digest
 
 
-def test_a_layer_whose_bytes_and_files_are_gone_is_said_to(registry: FakeRegistry, run: Command) -> None:
+def test_a_layer_whose_bytes_and_files_are_gone_is_said_to(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     with Store.open(run.root) as store:
         image = memory_image({"x": b"y"}, is_gzip=False)
@@ -239,7 +208,7 @@ def test_a_layer_whose_bytes_and_files_are_gone_is_said_to(registry: FakeRegistr
     assert "neither packed nor unpacked" in run("push", name, status=3)[1]
 
 
-def test_what_is_no_name_in_the_store_is_not_pushed(registry: FakeRegistry, run: Command) -> None:
+def test_what_is_no_name_in_the_store_is_not_pushed(registry: FakeRegistry, run: InProcess) -> None:
     built = run.build(f"{registry.host}/team/app:1")
     err = run("push", f"{registry.host}/team/app:2", status=2)[1]
     assert "no image" in err
@@ -248,7 +217,7 @@ def test_what_is_no_name_in_the_store_is_not_pushed(registry: FakeRegistry, run:
     assert registry.requests == []
 
 
-def test_a_refusal_has_a_hint(registry: FakeRegistry, run: Command) -> None:
+def test_a_refusal_has_a_hint(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     run.build(name)
     registry.on("POST", "/uploads/", Answer(403, error_body("DENIED", "requested access to the resource is denied")))
@@ -258,7 +227,7 @@ def test_a_refusal_has_a_hint(registry: FakeRegistry, run: Command) -> None:
     assert f"slimstage login {registry.host}" in err
 
 
-def test_a_registry_of_tls_is_told_from_one_of_http(run: Command, registry: FakeRegistry) -> None:
+def test_a_registry_of_tls_is_told_from_one_of_http(run: InProcess, registry: FakeRegistry) -> None:
     """https to a server of plain http: never tried without TLS, and the setting is named."""
     name = f"{registry.host}/team/app:1"
     run.build(name)

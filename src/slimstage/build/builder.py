@@ -255,7 +255,7 @@ class _Engine:
         that has blobs, else of the first.
         """
         prepared, request = self.prepared, self._request
-        outputs = Outputs(request, self._store, self._emit, self._clock)
+        outputs = Outputs(request, self._store, self._emit, self._clock, self._cancel)
         written: list[OutputResult] = []
         made: list[tuple[BuiltImage, ...]] = []
         for output in request.outputs:

@@ -174,7 +174,7 @@ class ImageMaker:
         times = self.times(output)
         if output.kind in ("local", "tar"):
             return LayerFormat(times=times), False
-        compression = output.compression or ("gzip" if output.kind == "oci" else "uncompressed")
+        compression = output.compression or ("gzip" if output.kind == "oci" or output.pushes else "uncompressed")
         level = output.compression_level
         wants_blob = output.kind in ("oci", "docker") or compression != "uncompressed"
         return LayerFormat(compression, level if compression != "uncompressed" else None, times), wants_blob

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,29 +15,41 @@ from typing import IO
 
 from slimstage.build.image import BuiltImage, annotations_of, index_of
 from slimstage.build.packing import Times
-from slimstage.build.request import BuildRequest, OutputResult, OutputSpec
+from slimstage.build.request import BuildRequest, OutputResult, OutputSpec, PushedName
 from slimstage.digest import Digest
 from slimstage.errors import DISK_FULL, DISK_FULL_ERRNOS, StoreError, UsageError
 from slimstage.events import Listener, OutputWritten
+from slimstage.oci.manifest import Index, parse_document
+from slimstage.oci.reference import parse_reference
 from slimstage.store.files import create_exclusive, guarded
 from slimstage.store.images import StoredImage, full_name
 from slimstage.store.indexes import IndexMember, StoredIndex
 from slimstage.store.source import AnyExport, Export, IndexExport, StoreSource
 from slimstage.store.space import saying_space
 from slimstage.store.store import Store
+from slimstage.values import replace
 
 
 class Outputs:
     """Writes the outputs of one build, in the order of the request."""
 
-    def __init__(self, request: BuildRequest, store: Store, listener: Listener, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        request: BuildRequest,
+        store: Store,
+        listener: Listener,
+        clock: Callable[[], float],
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """cancel: ends a push when it is set."""
         self._request, self._store, self._emit, self._clock = request, store, listener, clock
+        self._cancel = cancel or threading.Event()
 
     def write(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> OutputResult:
         """Writes one output, of one image or those of several platforms; what was at its place before is there until the
         new one is whole.
 
-        Raises UsageError: a bad destination. StoreError: a full disk, a blob that is gone.
+        Raises UsageError: a bad destination. StoreError: a full disk, a blob that is gone. RegistryError: of a push.
         """
         if output.kind == "image":
             digest: Digest | None = self._into_store(output, images)
@@ -47,7 +60,23 @@ class Outputs:
             with saying_space(place), guarded(f'write the output "{place}"'):
                 digest = self._to_place(output, images, times)
         self._emit(OutputWritten(self._clock(), output.kind, output.destination or "the store", digest))
-        return OutputResult(output.kind, output.destination, digest)
+        pushed = self._push(output, digest) if output.pushes and digest is not None else ()
+        return OutputResult(output.kind, output.destination, digest, pushed)
+
+    def _push(self, output: OutputSpec, digest: Digest) -> tuple[PushedName, ...]:
+        """What the store has under the digest goes to the registries of its names; it stays in the store if that fails."""
+        from slimstage.build.pushing import ImagePusher, ended_by  # HTTP, only for this kind of output
+
+        names = [parse_reference(name).with_default_tag() for name in self._names(output)]
+        if output.pushes_by_digest:
+            names = list(dict.fromkeys(replace(name, tag=None) for name in names))
+        document = parse_document(self._store.blobs.read(digest))
+        index = document if isinstance(document, Index) else None
+        digests = [entry.digest for entry in index.manifests] if index else [digest]
+        sources = [StoreSource(self._store.blobs, each) for each in digests]
+        pusher = ImagePusher(self._store, self._request.registries, self._emit, self._clock)
+        with ended_by(pusher, self._cancel):
+            return pusher.push(names, sources, index)
 
     def _to_place(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> Digest | None:
         if output.kind in ("oci", "docker"):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from slimstage.build.request import BlobCount, PushedName
 from slimstage.digest import Digest
 from slimstage.events import BlobPushed, Listener, TransferProgress
 from slimstage.oci.descriptor import Descriptor
@@ -19,7 +20,7 @@ from slimstage.oci.manifest import Index
 from slimstage.oci.reference import Reference
 from slimstage.store.source import ImageSource
 from slimstage.store.store import Store
-from slimstage.values import dataclass, replace
+from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.registry.push import Pushed, Pusher
@@ -27,31 +28,6 @@ if TYPE_CHECKING:
 
 _STEP_BYTES = 1 << 20
 """A transfer tells of itself each time so much more is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlobCount:
-    """Blobs and their bytes."""
-
-    count: int = 0
-    bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class PushedName:
-    """One name in a registry. size_bytes: of its manifest or index. Several names share their blobs.
-
-    sent, mounted, there: what became of the blobs: they went there, came from another repository of the registry, or
-    were there before.
-    """
-
-    name: str
-    digest: Digest
-    media_type: str
-    size_bytes: int
-    sent: BlobCount
-    mounted: BlobCount
-    there: BlobCount
 
 
 class ImagePusher:

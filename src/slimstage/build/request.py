@@ -24,7 +24,7 @@ class OutputSpec:
     """oci and docker: an archive (True) or a layout directory (`tar=false`)."""
     names: tuple[str, ...] = ()
     compression: Compression | None = None
-    """None: gzip for oci, uncompressed for docker archives and the store."""
+    """None: gzip for oci and what is pushed, uncompressed for docker archives and the store."""
     compression_level: int | None = None
     forces_compression: bool = False
     rewrites_timestamps: bool = False
@@ -35,6 +35,10 @@ class OutputSpec:
     """`oci-mediatypes=false`."""
     splits_platforms: bool | None = None
     """local and tar: a directory for each platform; None: when there are several."""
+    pushes: bool = False
+    """image: goes to the registries of its names, too; its layers are gzip unless `compression` says otherwise."""
+    pushes_by_digest: bool = False
+    """It is pushed without its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,36 @@ class WarningResult:
 
 
 @dataclass(frozen=True, slots=True)
+class BlobCount:
+    """Blobs and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PushedName:
+    """One name in a registry. size_bytes: of its manifest or index. Several names share their blobs.
+
+    sent, mounted, there: what became of the blobs: they went there, came from another repository of the registry, or
+    were there before.
+    """
+
+    name: str
+    digest: str
+    media_type: str
+    size_bytes: int
+    sent: BlobCount
+    mounted: BlobCount
+    there: BlobCount
+
+
+@dataclass(frozen=True, slots=True)
 class OutputResult:
     type: OutputKind
     destination: str | None
     digest: str | None
+    pushed: tuple[PushedName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,14 @@ def metadata(result: BuildResult) -> dict[str, object]:
     if len(result.platforms) < 2:  # an index has no config
         found["containerimage.config.digest"] = result.image_id
     found["containerimage.digest"] = result.manifest_digest
+    pushed = next((each for output in result.outputs for each in output.pushed), None)
+    if pushed is not None:
+        found["containerimage.digest"] = pushed.digest
+        found["containerimage.descriptor"] = {
+            "mediaType": pushed.media_type,
+            "digest": pushed.digest,
+            "size": pushed.size_bytes,
+        }
     if result.tags:
         found["image.name"] = ",".join(str(parse_reference(tag).with_default_tag()) for tag in result.tags)
     return found

@@ -61,9 +61,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     option("--ulimit", multiple=True, metavar="NAME=SOFT[:HARD]", group=_STEPS, help="A resource limit of RUN steps."),
     option("--sandbox", metavar="BACKEND", group=_STEPS, help="What confines RUN steps: native or runc [default: native]."),
     option("-o", "--output", multiple=True, metavar="SPEC", group=_OUTPUT,
-           help="A directory, or type=image|oci|docker|local|tar,dest=PATH,…; may be repeated [default: the store]."),
+           help="A directory, or type=image|registry|oci|docker|local|tar,dest=PATH,…; may be repeated [default: the store]."),
     option("--load", is_flag=True, group=_OUTPUT,
            help="Keep the image in the store, and give it to this host's Docker or Podman where there is one."),
+    option("--push", is_flag=True, group=_OUTPUT,
+           help="Push the image to the registries of its names; the same as -o type=registry."),
     option("--iidfile", metavar="PATH", group=_OUTPUT, help="Write the image ID to this file."),
     option("--metadata-file", metavar="PATH", group=_OUTPUT, help="Write what was built to this file, as buildx does."),
     option("--summary", metavar="PATH", group=_OUTPUT, help="Add a summary in Markdown to this file, for a CI job's page."),
@@ -92,7 +94,6 @@ IGNORED = {
 
 REFUSED = {
     "--squash": "copy what is needed into a last stage instead: it holds nothing else",
-    "--push": 'this version does not push: write -o "type=oci,dest=image.tar" and use skopeo copy',
     "--security-opt": "use --allow=security.insecure with RUN --security=insecure",
     "--isolation": "isolation is Windows' own; --sandbox chooses the backend here",
     "--attest": "attestations are not made yet; leave it out",
@@ -106,7 +107,7 @@ REFUSED = {
 _HARMLESS_VALUES = {"false", "0", "default"}
 """`--provenance=false`, `--squash=false`, `--isolation=default` ask for nothing."""
 
-_SWITCHES = {"--rm", "--force-rm", "--compress", "--disable-content-trust", "--squash", "--push"}
+_SWITCHES = {"--rm", "--force-rm", "--compress", "--disable-content-trust", "--squash"}
 
 
 def _destination(flag: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 from slimstage.build.request import BuildRequest, OutputSpec, SecretSource
 from slimstage.cache.places import CachePlace, CacheTarget
 from slimstage.cli.cache_places import parse_cache_from, parse_cache_to
-from slimstage.cli.outputs import parse_annotation, parse_output
+from slimstage.cli.outputs import check_pushed, parse_annotation, parse_output
 from slimstage.cli.secrets import parse_secret, parse_ssh
 from slimstage.cli.settings import Settings
 from slimstage.cli.values import (
@@ -24,6 +24,7 @@ from slimstage.cli.values import (
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.descriptor import Platform, host_platform, parse_platform
 from slimstage.sandbox.spec import Limits
+from slimstage.values import replace
 
 Value = TypeVar("Value")
 
@@ -217,6 +218,11 @@ def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) ->
     outputs = [
         OutputSpec("image", names=o.names) if o.kind == "docker" and o.destination is None else o for o in outputs
     ]
+    if flags.get("push"):
+        check_pushed([name for output in outputs if output.kind == "image" for name in output.names] or tags, "--push")
+        if not any(output.kind == "image" for output in outputs):
+            outputs.append(OutputSpec("image", names=tags))
+        outputs = [replace(output, pushes=True) if output.kind == "image" else output for output in outputs]
     if not outputs or (flags.get("load") and not any(output.kind == "image" for output in outputs)):
         outputs.append(OutputSpec("image", names=tags))
     return tuple(outputs)

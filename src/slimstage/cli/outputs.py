@@ -15,6 +15,7 @@ from slimstage.cli.values import one_of, parse_bool, split_csv, split_pair
 from slimstage.diagnostics import did_you_mean
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.descriptor import parse_platform
+from slimstage.oci.reference import parse_reference
 from slimstage.regex import pattern
 
 FLAG = "--output"
@@ -29,7 +30,8 @@ _IMAGE_KEYS = frozenset({
     "name", "compression", "compression-level", "force-compression", "rewrite-timestamp", "oci-mediatypes",
 })  # fmt: skip
 _KEYS: dict[str, frozenset[str]] = {
-    "image": _IMAGE_KEYS | {"push", "unpack", "store", "name-canonical", "dangling-name-prefix"},
+    "image": _IMAGE_KEYS
+    | {"push", "push-by-digest", "registry.insecure", "unpack", "store", "name-canonical", "dangling-name-prefix"},
     "oci": _IMAGE_KEYS | {"dest", "tar"},
     "docker": _IMAGE_KEYS | {"dest", "tar"},
     "local": frozenset({"dest", "mode", "platform-split"}),
@@ -64,20 +66,18 @@ def parse_output(text: str, tags: Sequence[str] = ()) -> OutputSpec:
         if key in options:
             raise UsageError(f'{FLAG}: "{key}" is given twice')
         options[key] = value
-    kind = _kind(options.pop("type", None))
+    kind = _kind(options.pop("type", None), options)
     _check_keys(kind, options, annotations)
     return _spec(kind, options, tuple(annotations), tuple(tags))
 
 
-def _kind(text: str | None) -> OutputKind:
+def _kind(text: str | None, options: dict[str, str]) -> OutputKind:
+    """The kind; `registry` is an image that is pushed, as with buildx."""
     if text is None:
         raise UsageError(f"{FLAG}: the type is missing", hint='begin with "type=image", "type=oci", "type=local", …')
     if text == "registry":
-        raise UsageError(
-            f"{FLAG}: this version does not push",
-            code="push-unsupported",
-            hint='write "type=oci,dest=image.tar" and push it with skopeo copy',
-        )
+        options.setdefault("push", "true")
+        return "image"
     return cast(OutputKind, one_of(text, _KEYS, f"{FLAG} type"))
 
 
@@ -100,14 +100,20 @@ def _spec(
     def flag(key: str, default: bool) -> bool:
         return parse_bool(options[key], f"{FLAG} {key}") if key in options else default
 
-    if flag("push", False):
-        raise UsageError(f"{FLAG}: this version does not push", code="push-unsupported", hint="leave push=true out")
+    if flag("registry.insecure", False):
+        raise UsageError(
+            f"{FLAG}: registry.insecure is not offered",
+            hint='set plain-http = true, or insecure-skip-verify = true, under [registry."HOST:PORT"] of slimstage.toml',
+        )
     if options.get("mode", "copy") not in ("copy", "delete"):
         one_of(options["mode"], ("copy", "delete"), f"{FLAG} mode")
     if options.get("mode") == "delete":
         raise UsageError(f"{FLAG}: mode=delete is not offered", hint="empty the directory first")
     compression, level = _compression(options)
     names = tuple(name for name in options.get("name", "").split(",") if name) or tags
+    pushes = flag("push", False) or flag("push-by-digest", False)
+    if pushes:
+        check_pushed(names, FLAG)
     return OutputSpec(
         kind,
         _destination(kind, options, is_tar=flag("tar", True)),
@@ -121,7 +127,24 @@ def _spec(
         # What finds the table of contents stands in annotations, which Docker's manifest has not: as with buildx.
         uses_docker_types=not flag("oci-mediatypes", True) and compression not in _OCI_ONLY,
         splits_platforms=flag("platform-split", True) if "platform-split" in options else None,
+        pushes=pushes,
+        pushes_by_digest=flag("push-by-digest", False),
     )
+
+
+def check_pushed(names: Sequence[str], flag: str) -> None:
+    """Raises UsageError: without a name, or with one that is none, nobody knows where to push to."""
+    if not names:
+        raise UsageError(f"{flag}: an image that is pushed needs a name", hint="give -t REGISTRY/NAME:TAG")
+    for name in names:
+        try:
+            reference = parse_reference(name)
+        except FormatError as error:
+            raise UsageError(f"{flag}: {error.message}", code=error.code, hint=error.hint) from error
+        if reference.digest:
+            raise UsageError(
+                f'{flag}: "{name}" has a digest', hint="a name takes a tag, the digest comes from the build"
+            )
 
 
 def _destination(kind: OutputKind, options: dict[str, str], *, is_tar: bool) -> str | None:

@@ -22,6 +22,7 @@ def summary_text(result: BuildResult, paint: Paint) -> str:
     if len(result.platforms) > 1:
         parts.append(platform_table(result))
     parts += [f"wrote {output_text}" for output_text in _outputs(result)]
+    parts += [f"pushed {shown(each.name)} ({each.digest})" for output in result.outputs for each in output.pushed]
     return "\n".join(parts)
 
 

@@ -23,7 +23,7 @@ from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import Reference, familiar, parse_reference
 
 if TYPE_CHECKING:
-    from slimstage.build.pushing import PushedName
+    from slimstage.build.request import PushedName
     from slimstage.oci.manifest import Index
     from slimstage.store.images import StoredImage
     from slimstage.store.indexes import StoredIndex
