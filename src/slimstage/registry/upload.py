@@ -241,7 +241,8 @@ class BlobUpload:
         """From where the session is to its end."""
         self._tell(session.at)
         size = self._blob.size
-        if session.at == 0 and size <= min(self._pieces.whole, self._chunk):
+        # One byte never goes as a chunk: the answer to it, `0-0`, is that to none.
+        if session.at == 0 and size <= max(1, min(self._pieces.whole, self._chunk)):
             session.is_unsure = True
             self._put(session, self._body(0, size))
             return
