@@ -124,7 +124,7 @@ def test_the_outputs_and_their_options_are_those_of_the_command_and_of_buildx() 
     known = {key for keys in outputs._KEYS.values() for key in keys}
     assert set(rows) == types | known | set(EXPORTER_KEYS.split())
     assert {name for name, row in rows.items() if name.startswith("type=") and row[0] != "not there"} == {
-        f"type={kind}" for kind in outputs._KEYS
+        f"type={kind}" for kind in (*outputs._KEYS, "registry")
     }
     for key in set(EXPORTER_KEYS.split()) - known - {"annotation"}:
         assert rows[key][0] == "not there", key
