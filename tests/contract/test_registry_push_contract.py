@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -313,14 +314,14 @@ def test_skopeo_finds_the_digests_that_were_pushed(process: RegistryProcess, tmp
 def test_podman_pulls_what_was_pushed(process: RegistryProcess, tmp_path: Path) -> None:
     name = f"{process.host}/team/app:1"
     to(process, tmp_path).pusher().push(parse_reference(name), [IMAGE])
-    podman = ["podman", "--root", f"{tmp_path}/r", "--runroot", f"{tmp_path}/rr", "--storage-driver", "vfs"]
-    subprocess.run([*podman, "pull", "-q", "--tls-verify=false", name], check=True, capture_output=True, timeout=120)
-    told = subprocess.run(
-        [*podman, "image", "inspect", "--format", "{{.Digest}} {{.Id}}", name],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
+    # Its directories may not have long names.
+    with tempfile.TemporaryDirectory(prefix="podman-", ignore_cleanup_errors=True) as place:
+        podman = ["podman", "--root", f"{place}/r", "--runroot", f"{place}/rr", "--storage-driver", "vfs"]
+        subprocess.run(
+            [*podman, "pull", "-q", "--tls-verify=false", name], check=True, capture_output=True, timeout=120
+        )
+        inspect = [*podman, "image", "inspect", "--format", "{{.Digest}} {{.Id}}", name]
+        told = subprocess.run(inspect, check=True, capture_output=True, text=True).stdout.split()
     assert told == [IMAGE.manifest().digest, IMAGE.manifest().config.digest.partition(":")[2]]
 
 
