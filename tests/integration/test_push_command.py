@@ -255,7 +255,7 @@ def test_where_blobs_were_is_remembered_and_forgotten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["zstd", "estargz", "zstd:chunked"])
 def test_an_image_goes_recompressed_and_the_store_keeps_its_own(
-    registry: FakeRegistry, run: Command, kind: str
+    registry: FakeRegistry, run: InProcess, kind: str
 ) -> None:
     name = f"{registry.host}/team/app:1"
     built = run.build(name)
@@ -271,7 +271,7 @@ def test_an_image_goes_recompressed_and_the_store_keeps_its_own(
     assert again["digest"] == manifest.digest
 
 
-def test_an_index_goes_recompressed_under_its_platforms(registry: FakeRegistry, run: Command) -> None:
+def test_an_index_goes_recompressed_under_its_platforms(registry: FakeRegistry, run: InProcess) -> None:
     images = [memory_image({"f": name.encode()}, architecture=name) for name in ("amd64", "arm64")]
     name = f"{registry.host}/team/app:1"
     index = store_index(run, name, *images)
