@@ -21,6 +21,7 @@ _LOCAL, _OPEN, _GIT, _REMOTE, _IGNORE = (
 _PULL, _TRANSPORT, _DOWNLOAD, _LOGINS = (
     f"unit/registry/test_registry_{name}" for name in ("pull", "transport", "download", "credentials")
 )
+_PUSH, _UPLOAD = "unit/registry/test_registry_push", "unit/registry/test_registry_upload"
 _LOGGING_IN = "integration/test_login_command"
 _REFERRERS = "unit/registry/test_registry_referrers"
 _TRANSFER, _SIGNATURES = "unit/transfer/test_transfer_copy", "unit/transfer/test_transfer_signatures"
@@ -200,19 +201,28 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             "unit/registry/test_registry_tokens::test_a_login_is_not_told_to_where_a_redirect_leads",
             "unit/registry/test_registry_tokens::test_tokens_and_passwords_stay_with_their_origin",
         ),
-        "upload-location-other-host": (),
+        "upload-location-other-host": (
+            f"{_PUSH}::test_no_login_goes_to_an_upload_on_another_host",
+            f"{_PUSH}::test_a_401_from_there_is_not_answered",
+            f"{_PUSH}::test_an_upload_is_not_sent_to_odd_places",
+            f"{_PUSH}::test_a_redirect_that_keeps_the_method_is_followed_without_the_login",
+        ),
         "manifest-digest-mismatch": (f"{_PULL}::test_another_manifest_than_the_digest_names_is_refused",),
         "digest-header-trusted": (f"{_PULL}::test_the_digest_of_the_header_is_compared_and_never_taken",),
         "digest-grammar": (
             f"{_PULL}::test_a_digest_is_checked_before_an_address_is_made_of_it",
             "unit/oci/test_oci_manifest::test_digests_are_checked_against_their_grammar",
             "contract/test_store_blobs::test_no_path_is_made_of_what_is_no_digest",
+            f"{_UPLOAD}::test_a_digest_is_checked_before_an_address_is_made_of_it",
         ),
         "index-recursion": (
             f"{_PULL}::test_indexes_in_indexes_end", f"{_PULL}::test_an_index_of_too_many_entries_is_refused",
             f"{_TRANSFER}::test_index_recursion_and_numbers_are_bounded",
         ),
-        "name-and-tag-injection": (f"{_PULL}::test_a_name_or_tag_is_checked_before_an_address_is_made_of_it",),
+        "name-and-tag-injection": (
+            f"{_PULL}::test_a_name_or_tag_is_checked_before_an_address_is_made_of_it",
+            f"{_PUSH}::test_what_is_not_a_name_is_put_into_no_address",
+        ),
         "http-downgrade": (f"{_TRANSPORT}::test_tls_that_fails_never_becomes_plain_http",),
         "pagination-link": (
             f"{_PULL}::test_pages_without_end_are_not_followed_for_ever",
@@ -226,8 +236,17 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_DOWNLOAD}::test_a_range_from_earlier_on_is_not_written_twice",
             f"{_DOWNLOAD}::test_a_range_that_is_no_continuation_begins_the_blob_again",
             "unit/registry/test_registry_resume::test_bytes_that_were_spoilt_meanwhile_cost_a_transfer_and_nothing_else",
+            f"{_UPLOAD}::test_a_range_that_lies_never_makes_a_wrong_blob",
+            f"{_UPLOAD}::test_a_status_that_lies_never_makes_a_wrong_blob",
+            f"{_UPLOAD}::test_a_registry_that_lies_always_is_left",
+            f"{_UPLOAD}::test_a_416_asks_what_is_there",
         ),
-        "mount-lies": (),
+        "mount-lies": (
+            f"{_UPLOAD}::test_a_mount_that_is_a_lie_is_found_out",
+            f"{_UPLOAD}::test_a_source_that_may_not_be_read_is_no_failure",
+            f"{_PUSH}::test_a_mount_that_lies_ends_with_a_manifest_whose_blobs_are_there",
+            f"{_PUSH}::test_a_registry_that_loses_everything_is_said_to",
+        ),
         "platform-confusion": (
             f"{_PULL}::test_a_config_for_another_platform_than_the_index_says_is_refused",
             f"{_PULL}::test_no_image_for_the_platform_is_an_error_that_lists_what_there_is",
@@ -259,9 +278,6 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
 """Area → case → the tests that show it, as FILE::TEST below tests/, without `.py`."""
 
 AWAITED = {
-    "upload-location-other-host": "push",
-    "mount-lies": "push",
-    "range-lies": "push",
     "build-arg-secret": "check",
     "dockerfile-bidi-nul": "check",
     "deleted-file-still-there": "analyze",
