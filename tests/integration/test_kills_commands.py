@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from slimstage.container.records import Containers
-from support.killed_store import CASES, Case, Template, make_template
+from support.fake_registry import fake_registry
+from support.killed_store import CASES, PULLED, Case, Template, make_template
 from support.killing import HEALERS, Commands, Healer, Kills, assert_sound, calls_of, hidden, rounds
 from support.rootfs import needs_sandbox
 
@@ -28,8 +29,10 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory, busybox: Path, commands: Commands) -> Template:
-    return make_template(tmp_path_factory.mktemp("template"), busybox, commands)
+def template(tmp_path_factory: pytest.TempPathFactory, busybox: Path, commands: Commands) -> Iterator[Template]:
+    with fake_registry() as registry:
+        registry.add(PULLED)
+        yield make_template(tmp_path_factory.mktemp("template"), busybox, commands, registry.host)
 
 
 class Trial:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -162,6 +164,44 @@ def test_a_registry_that_wants_certificates_is_shown_those_of_docker_and_podman(
         (tmp_path / "slimstage.toml").write_text(f'[registry."{host}"]\nplain-http = false\n')
         assert main(["pull", "-q", f"{host}/app:1", *root]) == 3
         assert "authority is not known here" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_a_pull_at_once_and_keeps_what_came(tmp_path: Path) -> None:
+    """The server is silent, and would be for a minute; nobody waits for that."""
+    blob, is_silent, is_over = BIG.blobs[LAYER.digest], threading.Event(), threading.Event()
+
+    def be_silent() -> None:
+        is_silent.set()
+        is_over.wait(60)
+
+    with fake_registry() as registry:
+        registry.add(BIG)
+        registry.on("GET", LAYER.digest, Answer(body=blob, cut_after=3 * MIB, before_cut=be_silent), times=1)
+        command = [
+            sys.executable,
+            "-m",
+            "slimstage",
+            "pull",
+            f"{registry.host}/app:1",
+            "--root",
+            str(tmp_path / "store"),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert is_silent.wait(60)
+            while not any(path.stat().st_size >= MIB for path in (tmp_path / "store/partial").iterdir()):
+                assert process.poll() is None
+                time.sleep(0.01)  # until it has read what was sent
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=50)
+            is_over.set()
+        assert (process.returncode, out) == (130, b""), err
+        assert b"Traceback" not in err
+        with Store.open(tmp_path / "store") as store:
+            ((_, kept),) = partials(store.blobs)
+            assert kept >= MIB
+            assert examine(store) == []
+            assert_whole(pull(registry, store))
+        assert registry.seen(LAYER.digest)[-1].headers["range"] == f"bytes={kept}-"
 
 
 # While it comes -------------------------------------------------------------------------------------------------------------

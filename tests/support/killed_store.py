@@ -14,6 +14,7 @@ from slimstage.store.layout import Layout
 from slimstage.store.store import Store
 from slimstage.store.verify import verify_image
 from support.building import Image, Project
+from support.images import memory_image
 from support.killing import Commands, copy_store
 
 NAMES = ("docker.io/library/made:1", "docker.io/library/other:1")
@@ -25,6 +26,7 @@ COPY --link files/1 /linked
 FROM base AS other
 COPY files/2 /files/3 /
 """
+PULLED = memory_image({"a": bytes(range(256)) * 12_000}, {"b": b"b" * 900_000, "c/": b"", "c/d": b"d"})
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Template:
     project: Project
     manifests: Mapping[str, str]
     """By name."""
+    registry: str = ""
+    """Where `PULLED` is `app:1`."""
 
     @property
     def root(self) -> Path:
@@ -64,8 +68,8 @@ class Template:
                 assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
 
 
-def make_template(top: Path, base: Path, commands: Commands) -> Template:
-    """Built, saved, and run once."""
+def make_template(top: Path, base: Path, commands: Commands, registry: str) -> Template:
+    """Built, saved, and run once. registry: its host and port."""
     project = Project.new(top, base)
     project.dockerfile(DOCKERFILE.replace("files/2 /files/3 /", "files/2 /"))
     for number in range(30):
@@ -79,7 +83,7 @@ def make_template(top: Path, base: Path, commands: Commands) -> Template:
     with Store.open(project.root) as store:
         manifests = {name: str(image.manifest) for image in store.images.list() for name in image.names}
     assert set(manifests) == set(NAMES)
-    return Template(top, project, manifests)
+    return Template(top, project, manifests, registry)
 
 
 def save(commands: Commands, root: Path, place: Path) -> None:
@@ -166,6 +170,16 @@ def _loaded(template: Template, root: Path, out: Path, is_done: bool) -> None:
                 assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
 
 
+def _pulled(template: Template, root: Path, out: Path, is_done: bool) -> None:
+    template.assert_images(root)
+    with Store.open(root) as store:
+        image = store.images.find(f"{template.registry}/app:1")
+        assert image is not None or not is_done
+        if image is not None:
+            assert image.manifest == PULLED.manifest().digest
+            assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
+
+
 def _no_store(template: Template, root: Path, out: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
@@ -218,6 +232,7 @@ CASES: dict[str, Case] = {
     "export": Case(lambda t, out: t.build(out), _exported),
     "load docker": Case(lambda t, out: ["load", "-i", t.top / "docker.tar"], _loaded, _no_store),
     "load layout": Case(lambda t, out: ["load", "-i", t.top / "layout"], _loaded, _no_store),
+    "pull": Case(lambda t, out: ["pull", "-q", f"{t.registry}/app:1"], _pulled),
     "prune": Case(lambda t, out: ["prune", "--all"], _pruned),
     "rmi": Case(lambda t, out: ["rmi", "other:1"], _removed),
     "tag": Case(lambda t, out: ["tag", "made:1", "third:1"], _tagged),

@@ -22,25 +22,13 @@ if TYPE_CHECKING:
 @contextmanager
 def copier(session: Session) -> Iterator[Copier]:
     """Closed at the end. The store is opened only when a place is in it."""
-    from slimstage.cli.interrupts import cancelled_by_signals
+    from slimstage.cli.interrupts import closed_by_signals
     from slimstage.cli.registries import registries
     from slimstage.transfer.copying import Copier
 
-    made, cancel, is_over = Copier(registries(), session.store, stored_source), threading.Event(), threading.Event()
-
-    def watch() -> None:
-        cancel.wait()
-        made.close()
-        is_over.set()
-
-    # Ctrl-C ends transfers at once, however slowly their other end speaks.
-    threading.Thread(target=watch, name="cancel", daemon=True).start()
-    try:
-        with cancelled_by_signals(cancel):
-            yield made
-    finally:
-        cancel.set()
-        is_over.wait()
+    made = Copier(registries(), session.store, stored_source)
+    with closed_by_signals(made.close, threading.Event()):
+        yield made
 
 
 def stored_source(store: Store, name: str | None) -> Source:

@@ -1,10 +1,10 @@
-"""Ctrl-C and SIGTERM during a build: the engine is asked to end, so that nothing is left mounted or half written."""
+"""Ctrl-C and SIGTERM during long work: it is asked to end, so that nothing is left mounted or half written."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -41,3 +41,27 @@ def cancelled_by_signals(cancel: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def closed_by_signals(close: Callable[[], object], cancel: threading.Event) -> Iterator[None]:
+    """As `cancelled_by_signals`, for transfers: `close` ends them at once, however slowly their other end speaks.
+
+    It is called in a thread of its own, at the first signal or else at the end, and has returned when this ends.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        cancel.wait()
+        try:
+            close()
+        finally:
+            is_over.set()
+
+    threading.Thread(target=watch, name="cancel", daemon=True).start()
+    try:
+        with cancelled_by_signals(cancel):
+            yield
+    finally:
+        cancel.set()
+        is_over.wait()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -56,10 +54,11 @@ def command(
     known = registries()
     store = session.store()
     from slimstage.bases.resolve import Bases
+    from slimstage.cli.interrupts import closed_by_signals
 
     cancel = threading.Event()
     bases = Bases(store, known, cancel=cancel, is_build=False)
-    with _ended_by_signals(bases, cancel):
+    with closed_by_signals(bases.close, cancel):
         found = [reference]
         if all_tags:
             found = [Reference(reference.registry, reference.repository, tag) for tag in bases.tags(str(reference))]
@@ -89,28 +88,6 @@ def _platform(text: str | None) -> Platform:
         return host_platform() if text is None else parse_platform(text)
     except FormatError as error:
         raise UsageError(f"--platform: {error.message}", hint=error.hint) from error
-
-
-@contextmanager
-def _ended_by_signals(bases: Bases, cancel: threading.Event) -> Iterator[None]:
-    """Ctrl-C ends transfers at once, however slowly their other end speaks."""
-    from slimstage.cli.interrupts import cancelled_by_signals
-
-    is_over = threading.Event()
-
-    def watch() -> None:
-        cancel.wait()
-        bases.close()
-        is_over.set()
-
-    watcher = threading.Thread(target=watch, name="cancel", daemon=True)
-    watcher.start()
-    try:
-        with cancelled_by_signals(cancel):
-            yield
-    finally:
-        cancel.set()
-        is_over.wait()
 
 
 def _pull(
