@@ -23,10 +23,10 @@ from slimstage.oci.manifest import build_index
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.registry.client import RegistryClient
 from slimstage.registry.faults import HttpError
+from slimstage.registry.pieces import Pieces
 from slimstage.registry.pull import Puller
 from slimstage.registry.push import Pusher
 from slimstage.registry.retry import Backoff, Pauses
-from slimstage.registry.upload import Pieces
 from slimstage.store.store import Store
 from support.fake_registry import fake_registry
 from support.images import memory_image

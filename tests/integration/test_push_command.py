@@ -197,6 +197,13 @@ def test_an_image_that_a_signature_belongs_to_keeps_its_digest(registry: FakeReg
         artifact = MemoryArtifact(parse_manifest(store.blobs.read(digest)).descriptor())
         store.referrers.put(digest, artifact.manifest().raw, artifact.blobs.values())
     assert run.json("push", name)[0]["digest"] == digest
+    # It goes along, and is listed under the tag by which registries without a list of their own keep it.
+    media_type, raw = registry.manifests[f"sha256-{digest.partition(':')[2]}"]
+    assert [entry.digest for entry in parse_index(raw, media_type).manifests] == [artifact.manifest().digest]
+    assert registry.manifests[artifact.manifest().digest][1] == artifact.manifest().raw
+    before = list(registry.uploads.received)
+    run("push", name)
+    assert registry.uploads.received == before
 
 
 def test_a_layer_whose_bytes_and_files_are_gone_is_said_to(registry: FakeRegistry, run: InProcess) -> None:

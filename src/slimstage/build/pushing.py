@@ -18,7 +18,8 @@ from slimstage.events import BlobPushed, Listener, TransferProgress
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.manifest import Index
 from slimstage.oci.reference import Reference
-from slimstage.store.source import ImageSource
+from slimstage.store.content import blobs_of
+from slimstage.store.source import ImageSource, StoreSource, opener
 from slimstage.store.store import Store
 from slimstage.values import replace
 
@@ -41,10 +42,14 @@ class ImagePusher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """registries: `[registry."HOST:PORT"]` of the settings. Raises UsageError when they make no sense."""
-        from slimstage.registry.push import Pusher  # HTTP is loaded by who pushes
+        from slimstage.registry.client import RegistryClient  # HTTP is loaded by who pushes
+        from slimstage.registry.push import Pusher
+        from slimstage.registry.referrers import RegistryReferrers
 
         self._store, self._listener, self._clock = store, listener, clock
-        self._pusher: Pusher = Pusher(registries)
+        client = RegistryClient(registries)
+        self._pusher: Pusher = Pusher(registries, client=client)
+        self._referrers = RegistryReferrers(client)
         self._lock = threading.Lock()
         self._done: dict[Digest, tuple[int, int]] = {}
 
@@ -57,7 +62,8 @@ class ImagePusher:
     ) -> tuple[PushedName, ...]:
         """Puts the image, or the index and its images, under every name; one without a tag goes by its digest.
 
-        Blobs go to each repository once, and a second repository of a registry mounts them.
+        Blobs go to each repository once, and a second repository of a registry mounts them. What belongs to the image
+        in the store (signatures, SBOMs) goes with it, and is listed there.
         Raises RegistryError, FormatError, StoreError, Interrupted.
         """
         results: list[PushedName] = []
@@ -73,10 +79,22 @@ class ImagePusher:
                 on_moved=self._moved,
                 on_done=self._arrived,
             )
+            subjects = [pushed.digest, *(source.manifest().digest for source in sources)]
+            for artifact in {
+                a.digest: a for s in dict.fromkeys(subjects) for a in self._store.referrers.sources(s)
+            }.values():
+                self._attach(repository, artifact)
             self._store.origins.put(repository, [blob.descriptor.digest for blob in pushed.blobs])
             done = [replace(repository, tag=tag) for tag in tags] or [replace(repository, digest=pushed.digest)]
             results += [_result(name, pushed) for name in done]
         return tuple(results)
+
+    def _attach(self, repository: Reference, artifact: StoreSource) -> None:
+        """An artifact, to the image in the repository that is its subject."""
+        manifest = artifact.manifest()
+        for blob in blobs_of(manifest):
+            self._pusher.put_blob(repository, blob, opener(artifact, blob))
+        self._referrers.attach(repository, manifest, self._pusher)
 
     def _moved(self, blob: Descriptor, count: int) -> None:
         with self._lock:

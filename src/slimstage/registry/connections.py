@@ -74,6 +74,8 @@ class Connections:
             _shut(each)
 
     def _opened(self, made: Any) -> None:
+        # urllib3 leaves the time for connecting on it, which is short for a server that writes to its disk what it gets.
+        made.settimeout(self._patience.read_s)
         with self._lock:
             self._open.add(made)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
 from slimstage.digest import Digest, digest_bytes, parse_digest
 from slimstage.errors import FormatError, Interrupted, RegistryError
@@ -21,9 +21,10 @@ from slimstage.regex import pattern
 from slimstage.registry.client import RegistryClient, checked
 from slimstage.registry.faults import HttpError
 from slimstage.registry.hosts import Endpoint
+from slimstage.registry.pieces import Pieces
 from slimstage.registry.refusals import explained
-from slimstage.registry.upload import BLOCK_BYTES, BlobUpload, OpenAt, Outcome, Pieces, Progress
-from slimstage.store.source import ImageSource
+from slimstage.registry.upload import BlobUpload, OpenAt, Outcome, Progress
+from slimstage.store.source import ImageSource, opener
 from slimstage.values import dataclass, field, replace
 
 TRANSFERS = 4
@@ -195,7 +196,7 @@ class Pusher:
                 moved(blob, count)
 
             end.check()
-            outcome = self._blob(repository, blob, _opener(source, blob), known, tell, is_forced=is_forced)
+            outcome = self._blob(repository, blob, opener(source, blob), known, tell, is_forced=is_forced)
             done(repository, blob, outcome)
             return PushedBlob(blob, outcome)
 
@@ -304,28 +305,3 @@ def _together(digests: Sequence[Digest], send: Callable[[Digest], PushedBlob], e
                 future.cancel()
             raise
     return [future.result() for future in futures]
-
-
-def _opener(source: ImageSource, blob: Descriptor) -> OpenAt:
-    def open_at(offset: int) -> BinaryIO:
-        stream = source.open_blob(blob.digest)
-        if offset:
-            try:
-                if stream.seekable():
-                    stream.seek(offset)
-                else:
-                    _skip(stream, offset)
-            except BaseException:
-                stream.close()
-                raise
-        return stream
-
-    return open_at
-
-
-def _skip(stream: BinaryIO, count: int) -> None:
-    while count:
-        block = stream.read(min(BLOCK_BYTES, count))
-        if not block:
-            return  # whoever reads on finds it too short
-        count -= len(block)

@@ -19,6 +19,7 @@ from slimstage.regex import pattern
 from slimstage.registry.client import RegistryClient
 from slimstage.registry.faults import HttpError
 from slimstage.registry.hosts import Endpoint
+from slimstage.registry.pieces import Pieces, arrived
 from slimstage.registry.retry import patience
 from slimstage.registry.transport import Body, Response, allowed, joined
 from slimstage.store.files import guarded
@@ -32,31 +33,11 @@ Progress: TypeAlias = Callable[[int], object]
 
 BLOCK_BYTES = 256 << 10
 _MOST_MOUNTS = 4
-_RANGE = pattern(r"(?:bytes[= ])?0-(\d{1,18})\Z", re.ASCII)
 _NUMBER = pattern(r"\d{1,12}\Z", re.ASCII)
 _GONE = frozenset({400, 404, 409, 410})
 """Statuses by which registries say that they know the session no more, or not in this state."""
 _NO_CONNECTION = frozenset({"unreachable", "unknown-host", "tls"})
 _BYTES = {"Content-Type": "application/octet-stream"}
-
-
-@dataclass(frozen=True, slots=True)
-class Pieces:
-    """How a blob is cut into requests, in bytes.
-
-    at_once: a blob up to this size goes with the request that begins the upload, which is then its end as well.
-    whole: one up to this size goes with the request that ends it. chunk: what one PATCH carries of a larger one;
-    careful: after the connection broke, for what a registry keeps is whole chunks at least; smallest: where a registry
-    says that requests are too large.
-    """
-
-    at_once: int = 16 << 10
-    whole: int = 8 << 20
-    chunk: int = 1 << 30
-    careful: int = 16 << 20
-    smallest: int = 1 << 20
-    worth: int = 1 << 20
-    """Failures are counted anew when so much more arrived than ever before. Less could go on for ever."""
 
 
 @dataclass(slots=True)
@@ -313,12 +294,10 @@ class BlobUpload:
             session.url = target
 
     def _offset(self, said: str) -> int:
-        """How many bytes are there. `0-0` is what registries say of an empty upload; nobody has one byte of a blob."""
-        match = _RANGE.match(said.strip())
-        if not match:
+        there = arrived(said)
+        if there is None:
             raise self._bad(f'answers with the range "{said[:60]}"')
-        last = int(match[1])
-        return last + 1 if last else 0
+        return there
 
     def _body(self, start: int, end: int) -> Body:
         return Body(end - start, lambda: self._blocks(start, end))

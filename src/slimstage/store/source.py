@@ -6,7 +6,7 @@ derived from these. What a source hands out has been or is being verified: a str
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, Protocol, TypeAlias, cast
 
 from slimstage.digest import Digest, VerifyingReader
@@ -16,6 +16,8 @@ from slimstage.oci.descriptor import Descriptor, Platform
 from slimstage.oci.manifest import Index, Manifest, parse_manifest
 from slimstage.store.blobs import Blobs
 from slimstage.values import dataclass, field
+
+_SKIP_BYTES = 1 << 20
 
 
 class ImageSource(Protocol):
@@ -129,3 +131,30 @@ def read_checked(stream: BinaryIO, descriptor: Descriptor, what: str, limit_byte
             f"{what} is not what points at it says: want {cause.want}, got {cause.got}", code="digest-mismatch"
         ) from cause
     return b"".join(parts)
+
+
+def opener(source: ImageSource, blob: Descriptor) -> Callable[[int], BinaryIO]:
+    """Opens the blob's bytes from an offset on; the caller closes the stream. Sources that cannot seek are read up to it."""
+
+    def open_at(offset: int) -> BinaryIO:
+        stream = source.open_blob(blob.digest)
+        if offset:
+            try:
+                if stream.seekable():
+                    stream.seek(offset)
+                else:
+                    _skip(stream, offset)
+            except BaseException:
+                stream.close()
+                raise
+        return stream
+
+    return open_at
+
+
+def _skip(stream: BinaryIO, count: int) -> None:
+    while count:
+        block = stream.read(min(_SKIP_BYTES, count))
+        if not block:
+            return  # whoever reads on finds it too short
+        count -= len(block)

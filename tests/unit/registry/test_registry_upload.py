@@ -15,9 +15,10 @@ from slimstage.oci.descriptor import OCI_LAYER, Descriptor
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.registry.client import RegistryClient
 from slimstage.registry.faults import HttpError
+from slimstage.registry.pieces import Pieces
 from slimstage.registry.push import Pusher
 from slimstage.registry.retry import Backoff, Pauses
-from slimstage.registry.upload import Outcome, Pieces
+from slimstage.registry.upload import Outcome
 from support.fake_registry import Answer, FakeRegistry, Request, error_body, fake_registry
 from support.fake_uploads import Cut
 
