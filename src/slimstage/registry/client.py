@@ -231,7 +231,11 @@ class RegistryClient:
         sent = dict(headers or {})
         if authorization is not None:
             sent["Authorization"] = authorization
-        return self._transport.request(method, url, sent, body=body, resends=True)
+        try:
+            return self._transport.request(method, url, sent, body=body, resends=True)
+        except RegistryError:
+            self.pauses.check()  # a connection that `close` ended was called off, not lost
+            raise
 
 
 def checked(reference: Reference) -> Reference:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
-from slimstage.errors import DigestMismatch, RegistryError
+from slimstage.errors import DigestMismatch, Interrupted, RegistryError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.reference import Reference
 from slimstage.regex import pattern
@@ -345,7 +345,7 @@ class BlobUpload:
         if session is not None:
             try:
                 self._send("DELETE", session.url, None, None, (204, 202, 200)).drop()
-            except RegistryError:
+            except (RegistryError, Interrupted):
                 pass
 
     # Telling --------------------------------------------------------------------------------------------------

@@ -458,7 +458,7 @@ def test_a_push_that_is_called_off_gives_its_session_up(registry: FakeRegistry) 
         pusher.close()
         return None
 
-    registry.on("POST", "/uploads/", stop)
+    registry.on("PATCH", "/uploads/", stop)
     with pytest.raises(Interrupted):
         push(pusher, registry)
     assert registry.uploads.ended == ["session-1"]
