@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slimstage.oci.descriptor import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
-from slimstage.oci.manifest import Manifest, parse_manifest
+from slimstage.oci.manifest import Manifest, parse_index, parse_manifest
 from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
 from support.in_process import InProcess
 
@@ -54,6 +54,24 @@ def test_push_sends_what_was_built_and_keeps_it(registry: FakeRegistry, run: InP
     out, err = run("push", name)
     assert out == f"1: digest: {manifest.digest} size: {len(manifest.raw)}\n"
     assert "Already there" in err
+
+
+def test_several_platforms_are_pushed_as_an_index_that_the_store_has(registry: FakeRegistry, run: InProcess) -> None:
+    name = f"{registry.host}/team/app:1"
+    built = run.build(name, "scratch", "--push", "--platform", "linux/amd64,linux/arm/v6")
+    media_type, raw = registry.manifests["1"]
+    index = parse_index(raw, media_type)
+    assert index.digest == built["manifest_digest"] == built["image_id"]
+    assert [str(entry.platform) for entry in index.manifests] == ["linux/amd64", "linux/arm/v6"]
+    for entry, part in zip(index.manifests, built["platforms"], strict=True):
+        manifest = manifest_of(registry, entry.digest)
+        assert (manifest.digest, manifest.config.digest) == (part["manifest_digest"], part["image_id"])
+        assert all(("team/app", layer.digest) in registry.uploads.blobs for layer in manifest.layers)
+    (listed,) = run.json("images")
+    assert (listed["id"], [each["platform"] for each in listed["platforms"]]) == (
+        index.digest,
+        ["linux/amd64", "linux/arm/v6"],
+    )
 
 
 def test_every_name_is_pushed_to_its_own_registry(registry: FakeRegistry, other: FakeRegistry, run: InProcess) -> None:

@@ -52,7 +52,11 @@ def run_with(
         for name in ("uid_map", "gid_map"):
             with open(f"/proc/{child.pid}/{name}", "w", encoding="ascii") as file:
                 file.write("0 0 4294967295")
-    out, err = child.communicate(b"\n", timeout=280)
+    try:
+        out, err = child.communicate(b"\n", timeout=280)
+    except BaseException:
+        child.kill()
+        raise
     return subprocess.CompletedProcess(words, child.returncode, out, err)
 
 
