@@ -78,6 +78,16 @@ class CacheRead:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheMountFilled:
+    """A cache directory that was not here has what another machine left in it. `name`: the cache it came from."""
+
+    at_s: float
+    id: str
+    name: str
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class CacheWritten:
     """A `--cache-to` has what this build made. `sent_bytes` were not there before."""
 
@@ -180,6 +190,7 @@ Event: TypeAlias = (
     | BaseProgress
     | StepStarted
     | CacheHit
+    | CacheMountFilled
     | CacheRead
     | CacheWritten
     | LogLine

@@ -5,32 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from support.building import Project
 from support.registry import copy_image, needs_registry, running_registry
+from support.traveling import DOCKERFILE, other, runs, sources
 
 pytestmark = [pytest.mark.root]
-
-DOCKERFILE = """\
-FROM base AS lib
-WORKDIR /lib
-COPY lib.txt .
-RUN sort lib.txt > sorted.txt && ln sorted.txt again.txt
-
-FROM base AS tool
-RUN mkdir /tool && echo tool > /tool/name && rm -f /etc/motd
-COPY --from=lib /lib/sorted.txt /tool/
-RUN wc -l < /tool/sorted.txt > /tool/count
-
-FROM base
-COPY --from=tool /tool /tool
-COPY own.txt /
-RUN cat /tool/count /own.txt > /result
-CMD ["cat", "/result"]
-"""
 
 
 @pytest.fixture
@@ -39,22 +21,6 @@ def stages(project: Project) -> Project:
     project.write("lib.txt", "b\na\n")
     project.write("own.txt", "own\n")
     return project
-
-
-def runs(document: dict[str, Any]) -> list[str]:
-    """Instructions that ran, FROM left out."""
-    return [
-        s["instruction"] for s in document["steps"] if s["status"] == "run" and not s["instruction"].startswith("FROM")
-    ]
-
-
-def sources(document: dict[str, Any]) -> set[str]:
-    return {step["cached_from"] for step in document["steps"] if not step["instruction"].startswith("FROM")}
-
-
-def other(project: Project, name: str = "other") -> dict[str, Any]:
-    """Another machine."""
-    return {"root": project.root.with_name(name)}
 
 
 def test_with_mode_max_another_machine_runs_nothing_and_makes_the_same_image(stages: Project, tmp_path: Path) -> None:
@@ -162,3 +128,47 @@ def test_no_secret_variable_or_command_is_in_what_a_cache_says(stages: Project, 
     assert b'"content"' in said
     for word in (b"hidden", b"TOKEN", b"/dev/null", b"LEVEL"):
         assert word not in said
+
+
+MOUNTED = """\
+FROM base
+ARG TURN
+RUN --mount=type=cache,id=tool,target=/c,mode=0750,uid=1000 --mount=type=secret,id=key,target=/c/key \\
+    cat /c/key > /dev/null; ls /c > /was; echo $TURN > /c/turn$TURN && chown 12:34 /c/turn$TURN && rm -f /c/gone
+RUN cat /was
+"""
+
+
+def test_cache_directories_travel_when_asked_and_what_is_broken_leaves_them_empty(
+    project: Project, tmp_path: Path
+) -> None:
+    project.dockerfile(MOUNTED)
+    key = project.write("../key", "hidden-secret")
+    place = tmp_path / "cache"
+    reads, writes = f"type=local,src={place}", f"type=local,dest={place}"
+
+    def listing(turn: int, root: str, *args: str) -> list[str]:
+        """What a step found in the directory."""
+        out = tmp_path / f"out{turn}{root}"
+        arguments = ["--build-arg", f"TURN={turn}", "--secret", f"id=key,src={key}", *args]
+        project.document("-o", out, *arguments, **other(project, root))
+        return (out / "was").read_text().split()
+
+    assert listing(1, "one", "--cache-mounts", "--cache-to", writes) == ["key"]
+    assert listing(2, "two", "--cache-from", reads) == ["key"]
+    assert listing(2, "three", "--cache-mounts", "--cache-from", reads, "--cache-to", writes) == ["key", "turn1"]
+    # A machine on which no step mounts it passes on what it was given.
+    listing(2, "four", "--cache-mounts", "--cache-from", reads, "--cache-to", writes)
+    assert listing(3, "five", "--cache-mounts", "--cache-from", reads) == ["key", "turn1", "turn2"]
+    (home,) = project.root.with_name("five").glob("caches/*/0/fs")
+    assert ((home / "turn1").stat().st_uid, (home / "turn1").stat().st_gid) == (12, 34)
+    assert (home.stat().st_mode & 0o7777, home.stat().st_uid) == (0o750, 1000)
+    assert not any(b"hidden-secret" in path.read_bytes() for path in place.rglob("*") if path.is_file())
+    for path in (place / "blobs/sha256").iterdir():
+        if path.stat().st_size < 200:  # the packs: layers and documents are larger
+            path.write_bytes(b"junk")
+    document = project.document(
+        "--build-arg", "TURN=4", "--secret", f"id=key,src={key}", "--cache-mounts", "--cache-from", reads,
+        **other(project, "six"),
+    )  # fmt: skip
+    assert [warning["code"] for warning in document["warnings"]] == ["cache-broken"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -151,7 +151,9 @@ class _Engine:
             bases=prepared.bases,
             base_of=prepared.base_of,
             files=files,
-            runs=RunSteps(store, sandbox, request, prepared.spans, self._emit, self._clock, cancel),
+            runs=RunSteps(
+                store, sandbox, request, prepared.spans, self._emit, self._clock, cancel, self._mount_contents()
+            ),
             numbering=self._numbering,
             listener=self._emit,
             clock=self._clock,
@@ -224,8 +226,25 @@ class _Engine:
     def _write_caches(self, progress: Progress) -> tuple[CacheResult, ...]:
         from slimstage.build.caching import CacheWriter  # few builds write such caches
 
-        writer = CacheWriter(self._request, self.prepared, self._store, self._packer, self._emit, self._clock)
+        writer = CacheWriter(
+            self._request,
+            self.prepared,
+            self._store,
+            self._packer,
+            self._emit,
+            self._clock,
+            self._job.remote,
+            self._cancel,
+        )
         return writer.write(self._facts(progress))
+
+    def _mount_contents(self) -> Callable[[str], Callable[[str], None] | None]:
+        remote = self._job.remote
+        if remote is None or not self._request.carries_cache_mounts:
+            return lambda _: None
+        from slimstage.cache.carried import CarriedMounts  # few builds have such caches
+
+        return CarriedMounts(remote, self._emit, self._clock).filler
 
     def _facts(self, progress: Progress) -> list[StepFact]:
         from slimstage.build.caching import step_facts  # few builds write such caches
@@ -280,7 +299,7 @@ class _Engine:
             for blob in image.blobs:
                 if blob is not None and self._store.blobs.gives(blob.digest):
                     self._store.blobs.path(blob.digest)
-        else:
+        elif output.kind in ("image", "local", "tar"):  # a registry may have them all
             self._store.snapshots.bring(tuple(layer.layer for layer in image.layers if layer.layer))
 
     # What the scheduler asks and tells ------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import BinaryIO
 
 from slimstage.build.executor import StepOutcome
 from slimstage.build.image import BuiltImage
@@ -11,6 +13,7 @@ from slimstage.build.packing import PACK_VERSION, LayerFormat, Packer
 from slimstage.build.preparation import Prepared
 from slimstage.build.request import BuildRequest, CacheResult
 from slimstage.cache.artifact import INLINE, artifact
+from slimstage.cache.carried import MountExports
 from slimstage.cache.document import CachedLayer, CacheDocument, CachedRecord, CachedSystem, to_json
 from slimstage.cache.opening import open_sink, open_source
 from slimstage.cache.places import CacheTarget
@@ -22,7 +25,9 @@ from slimstage.events import CacheWritten, Listener, TransferProgress, Warned
 from slimstage.oci.config import LIMIT_BYTES
 from slimstage.oci.config import to_json as config_bytes
 from slimstage.oci.descriptor import OCI_LAYER, Descriptor, host_platform
-from slimstage.plan.graph import BaseStep, Graph, StepId
+from slimstage.oci.reference import Reference, parse_reference
+from slimstage.plan.graph import BaseStep, CacheMount, Graph, RunStep, StepId
+from slimstage.store.caches import Sharing
 from slimstage.store.packed import PackedLayer
 from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId
@@ -30,6 +35,8 @@ from slimstage.store.store import Store
 from slimstage.tree.blocks import MEDIA_TYPES
 from slimstage.tree.compress import Compression
 from slimstage.values import dataclass, replace
+
+_STRICTEST: tuple[Sharing, ...] = ("locked", "private", "shared")
 
 _MOST_KEYS = 8
 """Of one result: those of this build, and the latest others that the store knows it by."""
@@ -74,9 +81,19 @@ def step_facts(
             assert record is not None
             key, content, created_s, layer = record.key, record.content_key, record.created_s, record.layer
         others = keys_of(layer) if layer is not None else ()
-        keys = tuple(dict.fromkeys([key, *others]))[:_MOST_KEYS]
+        keys = tuple(sorted(list(dict.fromkeys([key, *others]))[:_MOST_KEYS]))
         facts.append(StepFact(keys, content, layer, created_s, step.id in image))
     return facts
+
+
+def cache_mounts(graph: Graph) -> dict[str, Sharing]:
+    """The IDs of the cache directories that the graph's steps mount, each with the strictest sharing."""
+    found: dict[str, Sharing] = {}
+    for step in graph.steps.values():
+        for mount in step.mounts if isinstance(step, RunStep) else ():
+            if isinstance(mount, CacheMount):
+                found[mount.id] = min(found.get(mount.id, mount.sharing), mount.sharing, key=_STRICTEST.index)
+    return found
 
 
 def _below(graph: Graph, step: StepId | None) -> Iterable[StepId]:
@@ -122,13 +139,19 @@ class CacheWriter:
         packer: Packer,
         listener: Listener,
         clock: Callable[[], float],
+        remote: RemoteCache | None = None,
+        cancel: threading.Event | None = None,
     ) -> None:
+        """remote: has cache directories that are not here. cancel: ends waiting for those in use."""
+        self._mounts = MountExports(store, remote, cancel)
         self._request, self._prepared, self._store, self._packer = request, prepared, store, packer
         self._emit, self._clock = listener, clock
 
     def write(self, facts: Sequence[StepFact]) -> tuple[CacheResult, ...]:
         """Writes all targets but inline ones, which are in the image. Raises SlimstageError unless errors are ignored."""
         targets = [target for target in self._request.cache_to if target.place.kind != "inline"]
+        if targets and self._request.carries_cache_mounts:
+            self._mounts.pack(cache_mounts(self._prepared.graph))
         if len(targets) < 2:
             results = [self._written(target, facts) for target in targets]
         else:
@@ -142,13 +165,20 @@ class CacheWriter:
 
     def _written(self, target: CacheTarget, facts: Sequence[StepFact]) -> CacheResult | None:
         try:
-            return self._write(target, open_sink(target, self._request.registries, self._request.tags), facts)
+            return self._write(target, open_sink(target, self._request.registries, self._origins), facts)
         except SlimstageError as error:
             if not target.ignores_errors:
                 raise
             text = f"the cache was not written to {target.place}: {error.message}"
             self._emit(Warned(self._clock(), "cache-not-written", text))
             return None
+
+    def _origins(self, blob: Digest) -> list[Reference]:
+        """Where in a registry a blob may be: what this build pushed there, and where caches are that it read."""
+        names = [*self._request.tags, *(name for output in self._request.outputs for name in output.names)]
+        places = [place for place in self._request.cache_from if place.kind == "registry"]
+        found = [parse_reference(text) for text in (*names, *(place.reference for place in places))]
+        return list(dict.fromkeys(Reference(each.registry, each.repository) for each in found))
 
     def _write(self, target: CacheTarget, sink: CacheSink, facts: Sequence[StepFact]) -> CacheResult:
         self._begin(target, facts)
@@ -161,12 +191,20 @@ class CacheWriter:
             done += count
             self._emit(TransferProgress(self._clock(), "", f"cache to {target.place}", done, total))
 
-        sent = sink.write(cache, lambda blob: self._store.blobs.open(blob.digest), progress)
+        sent = sink.write(cache, self._open, progress)
         result = CacheResult(
-            target.place.kind, str(target.place), cache.manifest.digest, len(document.records), len(cache.blobs), sent
+            target.place.kind,
+            str(target.place),
+            cache.manifest.digest,
+            len(document.records),
+            len(document.layers),
+            sent,
         )
         self._emit(CacheWritten(self._clock(), result.destination, result.digest, result.records, result.layers, sent))
         return result
+
+    def _open(self, blob: Descriptor) -> BinaryIO:
+        return self._mounts.open(blob) or self._store.blobs.open(blob.digest)
 
     # What it says ---------------------------------------------------------------------------------------------
 
@@ -204,7 +242,7 @@ class CacheWriter:
             for fact in facts
         )
         systems = tuple(CachedSystem(key, text, place_of(layer)) for key, text, layer in self._systems(target))
-        return CacheDocument(PACK_VERSION, tuple(layers.values()), records, systems)
+        return CacheDocument(PACK_VERSION, tuple(layers.values()), records, systems, self._mounts.packed)
 
     def _systems(self, target: CacheTarget) -> list[tuple[str, str, LayerId]]:
         """(key, config, layer) of the base systems that were made for the build: no registry has them."""

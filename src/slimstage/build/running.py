@@ -46,7 +46,10 @@ class RunSteps:
         listener: Listener,
         clock: Callable[[], float],
         cancel: threading.Event,
+        contents: Callable[[str], Callable[[str], None] | None] = lambda _: None,
     ) -> None:
+        """contents: what fills a cache directory that is not here yet, by its ID: it comes from another machine."""
+        self._contents = contents
         self._store, self._sandbox, self._request, self._spans = store, sandbox, request, spans
         self._emit, self._clock, self._cancel = listener, clock, cancel
         self._lock, self._is_told = threading.Lock(), False
@@ -132,7 +135,7 @@ class RunSteps:
             mode=mount.mode,
             uid=mount.uid,
             gid=mount.gid,
-            seed=seed,
+            seed=seed if is_fresh else _first_of(self._contents(mount.id), seed),
             # BuildKit makes such a directory by a step of its own, which --no-cache runs again; plain ones are left.
             is_fresh=is_fresh and (seed is not None or (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0)),
             cancel=self._cancel,
@@ -142,6 +145,21 @@ class RunSteps:
 
     def _say(self, step: RunStep, stream: int, text: str) -> None:
         self._emit(LogLine(self._clock(), step.id, stream, text))
+
+
+def _first_of(
+    carried: Callable[[str], None] | None, seed: Callable[[str], None] | None
+) -> Callable[[str], None] | None:
+    """What fills a new cache directory: what another machine left in it, else what the mount itself names."""
+    if carried is None:
+        return seed
+
+    def fill(directory: str) -> None:
+        carried(directory)
+        if seed is not None and not os.listdir(directory):
+            seed(directory)
+
+    return fill
 
 
 def _require_source(mount: CacheMount, directory: str) -> None:

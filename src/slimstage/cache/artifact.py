@@ -6,8 +6,6 @@ manifest.md, "Guidelines for Artifact Usage".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from slimstage.cache.document import CacheDocument, from_json, to_json
 from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import FormatError
@@ -38,10 +36,11 @@ class CacheArtifact:
         return self.manifest.layers
 
 
-def artifact(document: CacheDocument, more: Sequence[Descriptor] = ()) -> CacheArtifact:
-    """The artifact of a document. more: blobs that it needs beside its layers (of cache mounts)."""
+def artifact(document: CacheDocument) -> CacheArtifact:
+    """The artifact of a document: its layers, then what its cache mounts need, each blob once."""
     blobs: dict[Digest, Descriptor] = {layer.blob.digest: layer.blob for layer in document.layers}
-    blobs |= {blob.digest: blob for blob in more}
+    for mount in document.mounts:
+        blobs |= {blob.digest: blob for blob in (mount.index, *mount.packs)}
     data = to_json(document, list(blobs))
     config = Descriptor(DOCUMENT, digest_bytes(data), len(data))
     manifest = build_manifest(config, blobs.values(), artifact_type=ARTIFACT)

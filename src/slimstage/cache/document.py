@@ -4,10 +4,11 @@
      "layers": [{"diffID": "sha256:…", "size": 10240, "fileBytes": 5, "blob": 0}, …],
      "records": [{"keys": ["c1-…", "d1-…"], "content": "r1-…", "layer": 0, "created": 1700000000.5}, …],
      "systems": [{"key": "debian-…", "config": "{…}", "layer": 1}, …],
-     "mounts": [{"id": "pip", "index": {descriptor}}, …]}
+     "mounts": [{"id": "pip", "index": 2, "packs": [3, 4]}, …]}
 
-The document is the config of an OCI manifest; `blob` counts in that manifest's layers. A record without a layer says only
-what the step's content key is: enough for finding what was made of it, and nothing that a step could stand on.
+The document is the config of an OCI manifest; `blob`, `index` and `packs` count in that manifest's layers. A record
+without a layer says only what the step's content key is: enough for finding what was made of it, and nothing that a step
+could stand on.
 
 Everything here is read with suspicion. What is wrong with one entry spoils the document, and a document that cannot be
 read is a cache that has nothing.
@@ -29,7 +30,6 @@ from slimstage.oci.descriptor import (
     Descriptor,
 )
 from slimstage.oci.document import Fields, read_object
-from slimstage.oci.manifest import descriptor_fields, read_descriptor
 from slimstage.regex import pattern
 from slimstage.values import dataclass
 
@@ -87,10 +87,11 @@ class CachedSystem:
 
 @dataclass(frozen=True, slots=True)
 class CachedMount:
-    """The content of one named cache directory; `index` describes the blob that lists its chunks (see `mounts.py`)."""
+    """The content of one cache directory: its index and the packs that this counts in (see `mounts.py`)."""
 
     id: str
     index: Descriptor
+    packs: tuple[Descriptor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,10 @@ def to_json(document: CacheDocument, blobs: list[Digest]) -> bytes:
             fields["layer"] = record.layer
         records.append(fields)
     systems = [{"key": each.key, "config": each.config, "layer": each.layer} for each in document.systems]
-    mounts = [{"id": each.id, "index": descriptor_fields(each.index)} for each in document.mounts]
+    mounts = [
+        {"id": each.id, "index": places[each.index.digest], "packs": [places[pack.digest] for pack in each.packs]}
+        for each in document.mounts
+    ]
     whole = {"version": VERSION, "keys": KEYS, "packing": document.packing, "layers": layers, "records": records}
     return canonical_json({**whole, "systems": systems, "mounts": mounts})
 
@@ -151,7 +155,7 @@ def from_json(data: bytes, blobs: tuple[Descriptor, ...]) -> CacheDocument:
         layers,
         tuple(_record(each, len(layers)) for each in fields.items("records", _MOST_RECORDS)),
         tuple(_system(each, len(layers)) for each in fields.items("systems", _MOST_SYSTEMS)),
-        tuple(_mount(each) for each in fields.items("mounts", _MOST_MOUNTS)),
+        tuple(_mount(each, blobs) for each in fields.items("mounts", _MOST_MOUNTS)),
     )
 
 
@@ -184,13 +188,20 @@ def _system(fields: Fields, layers: int) -> CachedSystem:
     return CachedSystem(key, fields.needed_text("config"), layer)
 
 
-def _mount(fields: Fields) -> CachedMount:
-    identity, index = fields.needed_text("id"), fields.fields("index")
+def _mount(fields: Fields, blobs: tuple[Descriptor, ...]) -> CachedMount:
+    identity, index = fields.needed_text("id"), _place(fields, "index", len(blobs))
     if not _MOUNT_ID.match(identity):
         fields.wrong("id", "the name of a cache")
     if index is None:
-        fields.wrong("index", "a descriptor")
-    return CachedMount(identity, read_descriptor(index))
+        fields.wrong("index", "the place of an index")
+    packs = fields.values.get("packs")
+    if not isinstance(packs, list) or len(packs) > len(blobs):
+        fields.wrong("packs", "places of packs")
+    places = [Fields({"packs": place}, fields.place) for place in packs]
+    found = [_place(each, "packs", len(blobs)) for each in places]
+    if None in found:
+        fields.wrong("packs", "places of packs")
+    return CachedMount(identity, blobs[index], tuple(blobs[place] for place in found if place is not None))
 
 
 def _place(fields: Fields, name: str, count: int) -> int | None:

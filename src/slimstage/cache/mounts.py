@@ -187,7 +187,8 @@ _READERS: dict[str, Callable[[list[Any]], MountEntry]] = {"d": _directory, "f": 
 
 def _check_path(path: str, directories: set[str]) -> None:
     above, _, name = path.rpartition("/")
-    if name in ("", ".", "..") or above not in directories or path in directories:
+    whole = f"{above}/{name}" if above else name
+    if name in ("", ".", "..") or path != whole or above not in directories or path in directories:
         raise ValueError(f"{path[:100]!r} is not a path below a directory that is there")
 
 

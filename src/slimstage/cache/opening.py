@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from slimstage.cache.places import CachePlace, CacheTarget
 from slimstage.cache.sources import CacheSink, CacheSource
+from slimstage.digest import Digest
 from slimstage.errors import UsageError
 from slimstage.oci.descriptor import Platform
+from slimstage.oci.reference import Reference
 
 
 def open_source(place: CachePlace, registries: Mapping[str, Mapping[str, object]], platform: Platform) -> CacheSource:
@@ -20,15 +22,29 @@ def open_source(place: CachePlace, registries: Mapping[str, Mapping[str, object]
         from slimstage.cache.registries import RegistrySource
 
         return RegistrySource(place.reference, registries, platform)
+    if place.kind == "s3":
+        from slimstage.cache.bucket import BucketSource
+
+        return BucketSource(place)
     raise UsageError(f"a cache cannot be read from {place.kind}", code="bad-cache")
 
 
 def open_sink(
-    target: CacheTarget, registries: Mapping[str, Mapping[str, object]], repositories: Sequence[str] = ()
+    target: CacheTarget,
+    registries: Mapping[str, Mapping[str, object]],
+    origins: Callable[[Digest], Sequence[Reference]] = lambda _: (),
 ) -> CacheSink:
-    """The writer for a target. repositories: of the same registry, from which blobs may be mounted. Raises UsageError."""
+    """The writer for a target. origins: repositories that may have a blob. Raises UsageError."""
     if target.place.kind == "local":
         from slimstage.cache.directory import DirectorySink
 
         return DirectorySink(target.place.directory, target.place.tag)
+    if target.place.kind == "registry":
+        from slimstage.cache.registries import RegistrySink
+
+        return RegistrySink(target.place.reference, registries, origins)
+    if target.place.kind == "s3":
+        from slimstage.cache.bucket import BucketSink
+
+        return BucketSink(target.place)
     raise UsageError(f"a cache cannot be written to {target.place.kind}", code="bad-cache")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import BinaryIO
 
-from slimstage.cache.artifact import DOCUMENT, INLINE, read_artifact
+from slimstage.cache.artifact import DOCUMENT, INLINE, CacheArtifact, read_artifact
 from slimstage.cache.document import LIMIT_BYTES, CacheDocument, from_json
 from slimstage.cache.sources import Progress
 from slimstage.digest import Digest
 from slimstage.errors import FormatError, RegistryError
 from slimstage.oci.config import LIMIT_BYTES as CONFIG_BYTES
+from slimstage.oci.config import ImageConfig
 from slimstage.oci.config import from_json as read_config
 from slimstage.oci.descriptor import DOCKER_CONFIG, OCI_CONFIG, Descriptor, Platform
 from slimstage.oci.manifest import Index, Manifest, parse_document
-from slimstage.oci.reference import parse_reference
+from slimstage.oci.reference import Reference, parse_reference
 from slimstage.oci.select import resolve
 from slimstage.registry.client import RegistryClient
 from slimstage.registry.documents import Documents
 from slimstage.registry.download import BlobDownload
+from slimstage.registry.push import Pusher
+from slimstage.registry.upload import Outcome
 from slimstage.store.blobs import Blobs
 
 
@@ -84,3 +89,60 @@ def inline_document(manifest: Manifest, config: bytes) -> CacheDocument | None:
     if not isinstance(text, str):
         raise FormatError(f"the image's {INLINE} is not a text", code="bad-document")
     return from_json(text.encode("utf-8", "surrogatepass"), manifest.layers)
+
+
+class RegistrySink:
+    """Puts a cache under a tag; a `CacheSink`. What the registry has anywhere, as far as is known, is mounted."""
+
+    def __init__(
+        self,
+        reference: str,
+        registries: Mapping[str, Mapping[str, object]],
+        origins: Callable[[Digest], Sequence[Reference]],
+    ) -> None:
+        """origins: repositories that may have a blob. Raises UsageError for bad settings."""
+        self._reference = parse_reference(reference).with_default_tag()
+        self._pusher, self._origins = Pusher(registries), origins
+
+    def write(self, cache: CacheArtifact, open_blob: Callable[[Descriptor], BinaryIO], progress: Progress) -> int:
+        """See `CacheSink.write`. Raises RegistryError, StoreError, Interrupted."""
+        sent = 0
+        lock = threading.Lock()
+
+        def done(_: Reference, blob: Descriptor, outcome: Outcome) -> None:
+            nonlocal sent
+            with lock:
+                sent += blob.size if outcome == "sent" and blob.digest != cache.manifest.config.digest else 0
+
+        reference = self._reference
+        try:
+            self._pusher.push(
+                Reference(reference.registry, reference.repository),
+                [_Artifact(cache, open_blob)],
+                tags=[reference.tag or "latest"],
+                mounts={blob.digest: self._origins(blob.digest) for blob in cache.blobs},
+                on_moved=lambda _, count: progress(count),
+                on_done=done,
+            )
+        finally:
+            self._pusher.close()
+        return sent
+
+
+class _Artifact:
+    """A cache as a pusher reads it; an `ImageSource` without an image's config."""
+
+    def __init__(self, cache: CacheArtifact, open_blob: Callable[[Descriptor], BinaryIO]) -> None:
+        self._cache, self._open = cache, open_blob
+        self._blobs = {blob.digest: blob for blob in cache.blobs}
+
+    def manifest(self) -> Manifest:
+        return self._cache.manifest
+
+    def config(self) -> ImageConfig:
+        raise FormatError("a cache is not an image", code="not-an-image")
+
+    def open_blob(self, digest: Digest) -> BinaryIO:
+        if digest == self._cache.manifest.config.digest:
+            return io.BytesIO(self._cache.data)
+        return self._open(self._blobs[digest])

@@ -44,6 +44,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
            help="Also find steps in a cache of another machine: an image name, or type=registry|local|s3,…."),
     option("--cache-to", multiple=True, metavar="SPEC", group=_CACHE,
            help="Write what this build made to a cache: an image name, or type=registry|local|inline|s3,…,mode=min|max."),
+    option("--cache-mounts", is_flag=True, default=None, group=_CACHE,
+           help="What RUN --mount=type=cache directories hold travels with --cache-to and --cache-from."),
     option("--pull", is_flag=True, group=_CACHE, help="Ask the registry for newer bases."),
     option("--jobs", metavar="N", group=_STEPS, help="Steps that run at the same time [default: as many as CPUs, at least 4]."),
     option("--secret", multiple=True, metavar="id=NAME[,src=FILE|,env=VAR]", group=_STEPS,

@@ -122,6 +122,7 @@ def make_request(
         ),
         registries=settings.registries,
         cache_from=merged.each("cache-from", lambda text: parse_cache_from(text, environment)),
+        carries_cache_mounts=merged.switch("cache-mounts"),
         cache_to=_cache_targets(merged, environment, arguments.get("BUILDKIT_INLINE_CACHE")),
     )
 

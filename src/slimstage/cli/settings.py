@@ -31,6 +31,7 @@ BUILD_KEYS: Mapping[str, Form] = {
     "args": "pairs",
     "build-arg": "pairs",
     "cache-from": "texts",
+    "cache-mounts": "switch",
     "cache-to": "texts",
     "cpus": "number",
     "file": "text",

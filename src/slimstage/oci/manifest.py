@@ -29,7 +29,8 @@ from slimstage.oci.descriptor import (
 from slimstage.oci.document import Fields, go_json, read_object
 from slimstage.values import dataclass, field
 
-MOST_LAYERS = 1_000
+MOST_LAYERS = 5_000
+"""Images have 127 at most; caches of many stages have more."""
 MOST_MANIFESTS = 10_000
 
 

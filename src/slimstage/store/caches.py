@@ -100,6 +100,31 @@ class Caches:
                 return CacheLease(lease.path, True, lease._lock)
         return CacheLease(os.path.join(place, "fs"), is_new, lock)
 
+    def borrow(self, identity: str, sharing: Sharing, cancel: threading.Event | None = None) -> CacheLease | None:
+        """A directory that is there, as it was left, held as a step with that sharing holds it; None: there is none.
+
+        Of `private` ones the first that nobody has; None when all are in use.
+        Raises StoreError; Interrupted when `cancel` is set while waiting.
+        """
+        home = os.path.join(self._directory, hashlib.sha256(os.fsencode(identity)).hexdigest()[:32])
+        with guarded("open a cache directory"):
+            for slot in count():
+                place = os.path.join(home, str(slot), "fs")
+                if not os.path.isdir(place):
+                    return None
+                if sharing == "private":
+                    lock = try_lock(_lock_path(home, slot))
+                else:
+                    path, is_shared = _lock_path(home, slot), sharing == "shared"
+                    lock = wait_lock_cancellable(path, cancel or threading.Event(), is_shared=is_shared)
+                if lock is None:
+                    continue
+                if os.path.isdir(place):
+                    return CacheLease(place, False, lock)
+                lock.release()  # pruned meanwhile
+                return None
+        return None
+
     def _slot(self, home: str, sharing: Sharing, is_fresh: bool, cancel: threading.Event) -> tuple[int, Lock]:
         if sharing == "locked":
             return 0, wait_lock_cancellable(_lock_path(home, 0), cancel)

@@ -30,6 +30,8 @@ LAYERS = tuple(
     CachedLayer(digest_bytes(b"tar %d" % n), 10240 + n, 5, Descriptor(kind, digest_bytes(b"blob %d" % n), 100 + n))
     for n, kind in enumerate((OCI_LAYER_GZIP, OCI_LAYER_ZSTD))
 )
+INDEX = Descriptor("application/json", digest_bytes(b"index"), 5)
+PACK = Descriptor("application/octet-stream", digest_bytes(b"pack"), 4)
 DOCUMENT_VALUE = CacheDocument(
     "1",
     LAYERS,
@@ -38,7 +40,7 @@ DOCUMENT_VALUE = CacheDocument(
         CachedRecord(("c1-" + "d" * 64,), "c1-" + "d" * 64, None, 0.0),
     ),
     (CachedSystem("debian-" + "e" * 64, '{"os": "linux"}', 1),),
-    (CachedMount("pip", Descriptor("application/json", digest_bytes(b"index"), 5)),),
+    (CachedMount("pip", INDEX, (PACK, PACK)),),
 )
 
 
@@ -58,7 +60,9 @@ def test_the_artifact_is_an_image_manifest_that_names_the_document_and_each_blob
     manifest = json.loads(artifact(twice).manifest.raw)
     assert manifest["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
     assert (manifest["artifactType"], manifest["config"]["mediaType"]) == (ARTIFACT, DOCUMENT)
-    assert [layer["digest"] for layer in manifest["layers"]] == [layer.blob.digest for layer in LAYERS]
+    assert [layer["digest"] for layer in manifest["layers"]] == [
+        *(layer.blob.digest for layer in LAYERS), INDEX.digest, PACK.digest,
+    ]  # fmt: skip
 
 
 def test_a_document_of_another_version_is_told_apart_from_a_broken_one() -> None:
@@ -95,6 +99,10 @@ def test_a_document_of_another_version_is_told_apart_from_a_broken_one() -> None
         (("systems", 0, "layer"), None),
         (("mounts", 0, "id"), "a\0b"),
         (("mounts", 0, "index"), None),
+        (("mounts", 0, "index"), 9),
+        (("mounts", 0, "packs"), None),
+        (("mounts", 0, "packs"), [9]),
+        (("mounts", 0, "packs"), [None]),
         (("records",), {}),
         (("layers",), [1]),
     ],

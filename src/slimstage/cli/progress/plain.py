@@ -18,6 +18,7 @@ from slimstage.events import (
     BaseResolved,
     BlobPushed,
     CacheHit,
+    CacheMountFilled,
     CacheRead,
     CacheWritten,
     Event,
@@ -73,6 +74,8 @@ class PlainProgress:
             case CacheRead():
                 has = f"{event.record_count} steps" if event.is_there else "nothing there yet"
                 return [f"cache from {shown(event.name)}: {has}"]
+            case CacheMountFilled():
+                return [f"cache mount {shown(event.id)} from {shown(event.name)}: {size_text(event.file_bytes)}"]
             case CacheWritten():
                 what = f"{event.record_count} steps, {event.layer_count} layers, {size_text(event.sent_bytes)} sent"
                 return [f"cache to {shown(event.name)}: {what}"]
