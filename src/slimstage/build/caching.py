@@ -96,6 +96,11 @@ def cache_mounts(graph: Graph) -> dict[str, Sharing]:
     return found
 
 
+def _in_image(graph: Graph) -> set[StepId]:
+    """The steps whose layers the results have, of every platform."""
+    return {step for target in graph.target_steps() for step in _below(graph, target)}
+
+
 def _below(graph: Graph, step: StepId | None) -> Iterable[StepId]:
     while step is not None:
         yield step
@@ -174,11 +179,10 @@ class CacheWriter:
             return None
 
     def _origins(self, blob: Digest) -> list[Reference]:
-        """Where in a registry a blob may be: what this build pushed there, and where caches are that it read."""
+        """Where in a registry a blob may be: wherever it was seen, and where this build just pushed to."""
         names = [*self._request.tags, *(name for output in self._request.outputs for name in output.names)]
-        places = [place for place in self._request.cache_from if place.kind == "registry"]
-        found = [parse_reference(text) for text in (*names, *(place.reference for place in places))]
-        return list(dict.fromkeys(Reference(each.registry, each.repository) for each in found))
+        pushed = [Reference(each.registry, each.repository) for each in map(parse_reference, names)]
+        return list(dict.fromkeys([*self._store.origins.of(blob), *pushed]))
 
     def _write(self, target: CacheTarget, sink: CacheSink, facts: Sequence[StepFact]) -> CacheResult:
         self._begin(target, facts)
@@ -192,6 +196,11 @@ class CacheWriter:
             self._emit(TransferProgress(self._clock(), "", f"cache to {target.place}", done, total))
 
         sent = sink.write(cache, self._open, progress)
+        if target.place.kind == "registry":
+            place = parse_reference(target.place.reference)
+            self._store.origins.put(
+                Reference(place.registry, place.repository), [layer.blob.digest for layer in document.layers]
+            )
         result = CacheResult(
             target.place.kind,
             str(target.place),

@@ -175,6 +175,9 @@ class BucketSource:
         with self._opened(self._client.blob_key(blob), blob, 0) as body, self._client.failures("read"):
             return read_checked(body, blob, f'blob "{blob.digest}"', limit_bytes)
 
+    def repository(self) -> None:
+        return None
+
     def close(self) -> None:
         """Nothing is held open between requests."""
 

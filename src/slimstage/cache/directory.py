@@ -60,6 +60,9 @@ class DirectorySource:
         layout = self._layout or Layout(self._path)
         return layout.read_blob(blob, limit_bytes)
 
+    def repository(self) -> None:
+        return None
+
     def close(self) -> None:
         if self._layout is not None:
             self._layout.close()

@@ -70,6 +70,9 @@ class RegistrySource:
         doing = f'read the cache in "{self._reference.familiar()}"'
         return self._documents.read(self._reference, f"blobs/{blob.digest}", blob, doing, limit_bytes)
 
+    def repository(self) -> Reference:
+        return Reference(self._reference.registry, self._reference.repository)
+
     def close(self) -> None:
         self._client.close()
 

@@ -166,6 +166,9 @@ class RemoteCache:
         except SlimstageError as error:
             self._warn(name, error)
             return None
+        repository = source.repository()
+        if document is not None and repository is not None:
+            self._store.origins.put(repository, [layer.blob.digest for layer in document.layers])
         records = len(document.records) if document else 0
         self._emit(CacheRead(self._clock(), name, records, is_there=document is not None))
         return _Known(number, name, source, document) if document else None

@@ -8,6 +8,7 @@ from typing import BinaryIO, Protocol
 from slimstage.cache.artifact import CacheArtifact
 from slimstage.cache.document import CacheDocument
 from slimstage.oci.descriptor import Descriptor
+from slimstage.oci.reference import Reference
 from slimstage.store.blobs import Blobs
 
 Progress = Callable[[int], object]
@@ -27,6 +28,10 @@ class CacheSource(Protocol):
 
     def read_blob(self, blob: Descriptor, limit_bytes: int) -> bytes:
         """A small blob, digest and size verified. Raises SlimstageError."""
+        ...
+
+    def repository(self) -> Reference | None:
+        """Where in a registry its blobs can be mounted from; None: it is in no registry."""
         ...
 
     def close(self) -> None:
