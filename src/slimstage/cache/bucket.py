@@ -226,12 +226,10 @@ class _Counted:
         self._stream, self._progress = stream, progress
 
     def read(self, count: int = -1) -> bytes:
-        if count < 0:
-            raise ValueError("a blob is read in parts")
         parts: list[bytes] = []
-        left = count
-        while left and (data := self._stream.read(left)):
+        total = 0
+        while total != count and (data := self._stream.read(BLOCK_BYTES if count < 0 else count - total)):
             parts.append(data)
-            left -= len(data)
-        self._progress(count - left)
+            total += len(data)
+        self._progress(total)
         return b"".join(parts)
