@@ -52,6 +52,7 @@ class Connections:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._beginning: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._classes = self._pool_classes()
 
@@ -67,20 +68,34 @@ class Connections:
         return made
 
     def end(self) -> None:
-        """Ends every connection; who waits on one gets an error at once."""
+        """Ends every connection, and who waits on one gets an error at once; but for those that are about to say what they
+        have begun for us (POST): only who hears it can give it up again."""
         with self._lock:
-            sockets = list(self._open)
+            sockets = [each for each in self._open if each not in self._beginning]
         for each in sockets:
             _shut(each)
 
     def _opened(self, made: Any) -> None:
-        # urllib3 leaves the time for connecting on it, which is short for a server that writes to its disk what it gets.
-        made.settimeout(self._patience.read_s)
         with self._lock:
             self._open.add(made)
 
+    @contextmanager
+    def _answered(self, connection: Any) -> Iterator[None]:
+        """While the head of an answer is waited for."""
+        made, begins = connection.sock, getattr(connection, "_method", None) == "POST"
+        if begins:
+            with self._lock:
+                self._beginning.add(made)
+        try:
+            with _ended_after(made, connection.timeout):
+                yield
+        finally:
+            if begins:
+                with self._lock:
+                    self._beginning.discard(made)
+
     def _pool_classes(self) -> dict[str, Any]:
-        opened = self._opened
+        opened, answered = self._opened, self._answered
 
         class Plain(HTTPConnection):
             def connect(self) -> None:
@@ -88,7 +103,7 @@ class Connections:
                 opened(self.sock)
 
             def getresponse(self) -> Any:
-                with _ended_after(self.sock, self.timeout):
+                with answered(self):
                     return super().getresponse()
 
         class Secure(HTTPSConnection):
@@ -97,7 +112,7 @@ class Connections:
                 opened(self.sock)
 
             def getresponse(self) -> Any:
-                with _ended_after(self.sock, self.timeout):
+                with answered(self):
                     return super().getresponse()
 
         class PlainPool(HTTPConnectionPool):
