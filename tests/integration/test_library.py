@@ -73,6 +73,16 @@ def test_a_file_a_target_and_arguments_are_taken_as_the_flags_are(here: Path) ->
     assert result.tags == ("x:1", "y")
 
 
+def test_several_platforms_give_an_index(here: Path) -> None:
+    text = "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY data.csv /\n"
+    result = slimstage.build("project", dockerfile=text, platform=["linux/amd64", "linux/arm64/v8,amd64"], tags=["a:1"])
+    assert [part.platform for part in result.platforms] == ["linux/amd64", "linux/arm64"]
+    assert result.image_id == result.manifest_digest
+    assert len({part.image_id for part in result.platforms}) == 2
+    alone = slimstage.build("project", dockerfile=text, platform="linux/arm64")
+    assert alone.image_id == alone.platforms[0].image_id == result.platforms[1].image_id
+
+
 def test_events_come_one_after_the_other_and_end_with_the_image(here: Path) -> None:
     seen: list[Event] = []
     inside = threading.Lock()
