@@ -58,6 +58,9 @@ class DebianSystems:
         # A whole one that is here or comes from elsewhere is better than what can be made of foreign packages.
         if unpacks := self._unpacks(spec, platform):
             key = system_key(reference, platform, unpacks=True)
+            stored = self._kept(key) or self._from_elsewhere(spec, key, platform)
+            if stored is not None:
+                return stored
         # Lock files of this name are removed by a prune when nobody holds them.
         path = os.path.join(self._store.root, "locks", f"step-{key}")
         with wait_lock_cancellable(path, self._cancel) if self._cancel else wait_lock(path):

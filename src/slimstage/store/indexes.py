@@ -13,7 +13,6 @@ from typing import Any
 from slimstage.digest import Digest
 from slimstage.errors import StoreError
 from slimstage.oci.descriptor import Platform, host_platform
-from slimstage.oci.select import fits
 from slimstage.store.database import Database
 from slimstage.values import dataclass
 
@@ -41,6 +40,8 @@ class StoredIndex:
 
     def member(self, platform: Platform | None = None) -> IndexMember | None:
         """The image for the platform, the best variant of it. None asks for this host's, or the first where there is none."""
+        from slimstage.oci.select import fits  # only where a name is an index'
+
         wanted = platform or host_platform()
         found: tuple[int, IndexMember] | None = None
         for member in self.members:
