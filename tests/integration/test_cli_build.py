@@ -79,13 +79,16 @@ def test_the_document_of_a_build_has_every_field_of_its_contract(slimstage: Slim
     document = built(slimstage, "-t", "app", "-t", "localhost:5000/app:1")
     assert set(document) == {
         "image_id", "manifest_digest", "tags", "platform", "size_bytes", "compressed_bytes", "duration_s", "layers",
-        "stages", "steps", "warnings", "outputs", "stayed_behind",
+        "stages", "steps", "warnings", "outputs", "stayed_behind", "caches", "platforms",
     }  # fmt: skip
+    (part,) = document["platforms"]
+    assert {key: part[key] for key in part} == {key: document[key] for key in part}
     assert [(stage["name"], stage["status"]) for stage in document["stages"]] == [
         ("files", "built"), ("unused", "skipped"), ("final", "built"),
     ]  # fmt: skip
     assert {key for layer in document["layers"] for key in layer} == {"digest", "diff_id", "size_bytes", "created_by"}
-    assert {"stage", "line", "instruction", "status", "duration_s", "layer_bytes", "why"} == set(document["steps"][0])
+    fields = {"stage", "line", "instruction", "status", "duration_s", "layer_bytes", "why", "cached_from"}
+    assert fields == set(document["steps"][0])
     again = built(slimstage, "-t", "app")
     assert again["image_id"] == document["image_id"]
     assert {step["status"] for step in again["steps"]} == {"cached"}
