@@ -139,7 +139,7 @@ def test_an_image_pulled_by_digest_is_found_by_it_and_is_not_pruned(registry: Fa
         pull("prune")
         assert pull.json("inspect", name)[0]["Id"] == IMAGE.manifest().config.digest
     assert "no image or container" in pull("inspect", f"{registry.host}/team/other@{digest}", status=2)[1]
-    pull("rmi", IMAGE.manifest().config.digest[7:19])
+    pull("prune", "--all")
     assert "no image or container" in pull("inspect", f"{registry.host}/team/app@{digest}", status=2)[1]
 
 
