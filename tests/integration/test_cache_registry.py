@@ -59,6 +59,22 @@ def test_a_cold_machine_runs_nothing_and_fetches_only_what_its_image_is_made_of(
 
 
 @needs_registry
+def test_a_cached_push_fetches_no_layer_where_the_registry_can_mount_them(
+    stages: Project, registry: str, tmp_path: Path
+) -> None:
+    place, image = f"{registry}/cache:main", f"{registry}/app:1"
+    first = stages.document("-t", image, "--push", "--cache-to", f"type=registry,ref={place},mode=max")
+    assert fetched(tmp_path) == []
+    second = stages.document("-t", f"{registry}/other:1", "--push", "--cache-from", place, **other(stages))
+    assert (runs(second), second["manifest_digest"]) == ([], first["manifest_digest"])
+    assert len(fetched(tmp_path)) == 1  # the document of the cache
+    assert stages.run("images", "-q", **other(stages)).out == ""
+    loaded = stages.document("-t", f"{registry}/other:1", "--push", "--load", "--cache-from", place, **other(stages))
+    assert loaded["image_id"] == first["image_id"]
+    assert stages.run("run", "--rm", f"{registry}/other:1", **other(stages)).out == "2\nown\n"
+
+
+@needs_registry
 def test_what_is_said_while_building(stages: Project, registry: str) -> None:
     place = f"{registry}/cache"
     told = stages.build("--cache-from", place, "--cache-to", place).err

@@ -295,11 +295,13 @@ class _Engine:
 
     def _bring(self, output: OutputSpec, image: BuiltImage) -> None:
         """What an output holds the bytes of has to be here before it begins: half of one cannot be taken back."""
+        if output.pushes:
+            return  # the registry may have all of it
         if output.kind in ("oci", "docker"):
             for blob in image.blobs:
                 if blob is not None and self._store.blobs.gives(blob.digest):
                     self._store.blobs.path(blob.digest)
-        elif output.kind in ("image", "local", "tar"):  # a registry may have them all
+        else:
             self._store.snapshots.bring(tuple(layer.layer for layer in image.layers if layer.layer))
 
     # What the scheduler asks and tells ------------------------------------------------------------------------

@@ -88,20 +88,30 @@ class Outputs:
         return tuple(dict.fromkeys([*self._request.tags, *output.names]))
 
     def _into_store(self, output: OutputSpec, images: Sequence[BuiltImage]) -> Digest:
-        """One image under the names, or several without a name and the index over them under the names."""
+        """One image under the names, or several without a name and the index over them under the names.
+
+        An image that is pushed and whose layers are only promised is no image of this store: what it would need may be in
+        the registry alone.
+        """
         names, members = self._names(output), []
+        is_here = not output.pushes or all(map(self._is_here, images))
         for image in images:
             manifest = self._put(output, image)
-            stored = StoredImage(image.id, manifest, image.platform, image.layers, time.time())
-            self._store.images.put(stored, names if len(images) == 1 else ())
+            if is_here:
+                stored = StoredImage(image.id, manifest, image.platform, image.layers, time.time())
+                self._store.images.put(stored, names if len(images) == 1 else ())
             members.append(IndexMember(manifest, image.id, image.platform))
         if len(images) == 1:
             return members[0].manifest
         index = index_of(output, images)
         self._store.blobs.put(index.raw)
-        full = tuple(full_name(name) for name in names)
-        self._store.indexes.put(StoredIndex(index.digest, tuple(members), time.time()), full)
+        if is_here:
+            full = tuple(full_name(name) for name in names)
+            self._store.indexes.put(StoredIndex(index.digest, tuple(members), time.time()), full)
         return index.digest
+
+    def _is_here(self, image: BuiltImage) -> bool:
+        return all(layer.layer is None or self._store.snapshots.has((layer.layer,)) for layer in image.layers)
 
     def _put(self, output: OutputSpec, image: BuiltImage) -> Digest:
         """Config and manifest into the store; the manifest's digest."""

@@ -224,8 +224,8 @@ def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) ->
         if not any(output.kind == "image" for output in outputs):
             outputs.append(OutputSpec("image", names=tags))
         outputs = [replace(output, pushes=True) if output.kind == "image" else output for output in outputs]
-    if not outputs or (flags.get("load") and not any(output.kind == "image" for output in outputs)):
-        outputs.append(OutputSpec("image", names=tags))
+    if not outputs or (flags.get("load") and not any(each.kind == "image" and not each.pushes for each in outputs)):
+        outputs.insert(0, OutputSpec("image", names=tags))
     return tuple(outputs)
 
 
