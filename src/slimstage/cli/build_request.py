@@ -225,7 +225,8 @@ def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) ->
             outputs.append(OutputSpec("image", names=tags))
         outputs = [replace(output, pushes=True) if output.kind == "image" else output for output in outputs]
     if not outputs or (flags.get("load") and not any(each.kind == "image" and not each.pushes for each in outputs)):
-        outputs.insert(0, OutputSpec("image", names=tags))
+        # Before one that is pushed: what the store has of an image is then as it was pushed.
+        outputs.insert(0 if flags.get("push") else len(outputs), OutputSpec("image", names=tags))
     return tuple(outputs)
 
 
