@@ -22,6 +22,7 @@ from slimstage.registry.retry import Backoff, Pauses
 from slimstage.registry.upload import Outcome
 from support.fake_registry import Answer, FakeRegistry, Request, error_body, fake_registry
 from support.images import MemoryImage, memory_image
+from support.registry_process import docker_login
 
 IMAGE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"usr/": b"", "usr/model": bytes(range(256)) * 40})
 
@@ -49,12 +50,6 @@ def pusher(home: Path) -> Iterator[Pusher]:
     made = Pusher({}, client=RegistryClient({}, environ={"HOME": str(home)}, pauses=pauses))
     yield made
     made.close()
-
-
-def login(home: Path, host: str, user: str = "ann", password: str = "s3cret-w0rd") -> None:
-    auth = base64.b64encode(f"{user}:{password}".encode()).decode()
-    (home / ".docker").mkdir(exist_ok=True)
-    (home / ".docker" / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
 
 
 def name(registry: FakeRegistry, rest: str = "team/app:1") -> Reference:
@@ -245,7 +240,7 @@ def wants_basic(registry: FakeRegistry, user: str = "ann", password: str = "s3cr
 
 
 def test_a_login_is_used(registry: FakeRegistry, pusher: Pusher, home: Path) -> None:
-    login(home, registry.host)
+    docker_login(home, registry.host, "ann", "s3cret-w0rd")
     wants_basic(registry)
     assert pusher.push(name(registry), [IMAGE]).digest == IMAGE.manifest().digest
 
@@ -316,7 +311,7 @@ def test_a_mount_asks_for_the_right_to_read_its_source(registry: FakeRegistry, p
 def test_no_login_goes_to_an_upload_on_another_host(
     registry: FakeRegistry, other: FakeRegistry, pusher: Pusher, home: Path
 ) -> None:
-    login(home, registry.host)
+    docker_login(home, registry.host, "ann", "s3cret-w0rd")
     secret = wants_basic(registry)
     other.uploads = registry.uploads  # storage that the registry sends its clients to
     registry.uploads.location = other.base + "/v2/{repository}/blobs/uploads/{session}?signature=abc"
@@ -329,7 +324,7 @@ def test_no_login_goes_to_an_upload_on_another_host(
 def test_a_401_from_there_is_not_answered(
     registry: FakeRegistry, other: FakeRegistry, pusher: Pusher, home: Path
 ) -> None:
-    login(home, registry.host)
+    docker_login(home, registry.host, "ann", "s3cret-w0rd")
     secret = wants_basic(registry).partition(" ")[2]
     other.on("PUT", "/", Answer(401, b"", {"WWW-Authenticate": 'Basic realm="give"'}))
     registry.uploads.location = other.base + "/v2/{repository}/blobs/uploads/{session}"
@@ -351,7 +346,7 @@ def test_an_upload_is_not_sent_to_odd_places(registry: FakeRegistry, pusher: Pus
 def test_a_redirect_that_keeps_the_method_is_followed_without_the_login(
     registry: FakeRegistry, other: FakeRegistry, pusher: Pusher, home: Path
 ) -> None:
-    login(home, registry.host)
+    docker_login(home, registry.host, "ann", "s3cret-w0rd")
     other.uploads = registry.uploads
     registry.on("PUT", "/uploads/", lambda asked: Answer(307, headers={"Location": other.base + asked.path}))
     wants_basic(registry)

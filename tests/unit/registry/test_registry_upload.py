@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import io
-import random
-from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Iterator
 
 import pytest
 
 from slimstage.digest import digest_bytes
 from slimstage.errors import DigestMismatch, Interrupted, RegistryError, StoreError
 from slimstage.oci.descriptor import OCI_LAYER, Descriptor
-from slimstage.oci.reference import Reference, parse_reference
-from slimstage.registry.client import RegistryClient
+from slimstage.oci.reference import parse_reference
 from slimstage.registry.faults import HttpError
 from slimstage.registry.pieces import Pieces
 from slimstage.registry.push import Pusher
-from slimstage.registry.retry import Backoff, Pauses
-from slimstage.registry.upload import Outcome
 from support.fake_registry import Answer, FakeRegistry, Request, error_body, fake_registry
 from support.fake_uploads import Cut
-
-KIB = 1 << 10
-SMALL = Pieces(at_once=1 * KIB, whole=32 * KIB, chunk=256 * KIB, careful=32 * KIB, smallest=8 * KIB, worth=8 * KIB)
-DATA = random.Random(11).randbytes(200 * KIB + 77)
-PATCH, PUT, POST = ("PATCH", r"/uploads/session"), ("PUT", r"/uploads/session"), ("POST", r"/uploads/")
+from support.uploading import DATA, KIB, PATCH, POST, PUT, Source, name, push, quick_pusher
 
 
 @pytest.fixture
@@ -44,46 +35,6 @@ def pusher(waits: list[float]) -> Iterator[Pusher]:
     made = quick_pusher(waits.append)
     yield made
     made.close()
-
-
-def quick_pusher(wait: Callable[[float], object] = lambda _: None, pieces: Pieces = SMALL, attempts: int = 5) -> Pusher:
-    pauses = Pauses(Backoff(attempts), wait=wait, chance=lambda: 0.0)
-    client = RegistryClient({}, environ={"HOME": "/nonexistent"}, pauses=pauses)
-    return Pusher({}, client=client, pieces=pieces)
-
-
-def name(registry: FakeRegistry, repository: str = "team/app") -> Reference:
-    return parse_reference(f"{registry.host}/{repository}")
-
-
-class Source:
-    """A blob's bytes, and from where they were read."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.opened = data, list[int]()
-        self.blob = Descriptor(OCI_LAYER, digest_bytes(data), len(data))
-
-    def open_at(self, offset: int) -> BinaryIO:
-        self.opened.append(offset)
-        stream = io.BytesIO(self.data)
-        stream.seek(offset)
-        return stream
-
-
-def push(pusher: Pusher, registry: FakeRegistry, data: bytes = DATA, *mounts: str) -> tuple[Outcome, list[int]]:
-    """How it went, and what was told; asserts that the registry has just these bytes when it is said so."""
-    source, told = Source(data), list[int]()
-    outcome = pusher.put_blob(
-        name(registry),
-        source.blob,
-        source.open_at,
-        mounts=[name(registry, each) for each in mounts],
-        progress=told.append,
-    )
-    if outcome != "there":
-        assert registry.uploads.blobs["team/app", source.blob.digest] == data
-    assert sum(told) == len(data)
-    return outcome, told
 
 
 # Without faults -----------------------------------------------------------------------------------------------
@@ -236,77 +187,6 @@ def test_the_second_repository_mounts_what_the_first_got(registry: FakeRegistry,
     source = Source(DATA)
     assert pusher.put_blob(name(registry, "team/other"), source.blob, source.open_at) == "mounted"
     assert registry.uploads.received == [("PATCH", len(DATA))]
-
-
-# Broken connections -------------------------------------------------------------------------------------------
-
-
-def test_it_goes_on_at_the_byte_that_arrived(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=100 * KIB + 3)]
-    assert push(pusher, registry)[0] == "sent"
-    sizes = [size for _, size in registry.uploads.received]
-    assert sizes[0] == 100 * KIB + 3
-    assert sum(sizes) == len(DATA)  # nothing goes twice
-    assert registry.uploads.made == 1
-
-
-@pytest.mark.parametrize("after", [0, 1, 64 * KIB, len(DATA) - 1, len(DATA), None])
-@pytest.mark.parametrize("keeps", [True, False])
-def test_a_cut_anywhere_in_a_chunk_is_survived(
-    registry: FakeRegistry, pusher: Pusher, after: int | None, keeps: bool
-) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=after, keeps=keeps)]
-    assert push(pusher, registry)[0] == "sent"
-
-
-@pytest.mark.parametrize("where", [POST, PUT, ("HEAD", "/blobs/"), ("GET", "/uploads/")])
-@pytest.mark.parametrize("after", [0, None])
-@pytest.mark.parametrize("size", [500, 20 * KIB, len(DATA)])
-def test_a_cut_of_any_request_is_survived(
-    registry: FakeRegistry, pusher: Pusher, where: tuple[str, str], after: int | None, size: int
-) -> None:
-    registry.uploads.cuts = [Cut(*where, after=after), Cut(*PATCH, after=3)]
-    assert push(pusher, registry, DATA[:size])[0] == "sent"
-
-
-def test_an_answer_that_was_lost_at_the_end_sends_nothing_again(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PUT, after=None)]
-    assert push(pusher, registry)[0] == "sent"
-    assert registry.uploads.received == [("PATCH", len(DATA))]
-
-
-def test_after_a_break_chunks_are_small(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=100 * KIB, keeps=False)]
-    push(pusher, registry)
-    assert [size for _, size in registry.uploads.received][1:] == [32 * KIB] * 6 + [8 * KIB + 77]
-
-
-def test_a_session_that_is_gone_is_begun_again(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=64 * KIB)]
-    registry.on("GET", "/uploads/", Answer(404, error_body("BLOB_UPLOAD_INVALID", "gone")), times=1)
-    assert push(pusher, registry)[0] == "sent"
-    assert registry.uploads.made == 2
-
-
-def test_many_breaks_are_survived_while_something_arrives(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=10 * KIB, times=15)]
-    assert push(pusher, registry)[0] == "sent"
-    assert sum(size for _, size in registry.uploads.received) == len(DATA)
-
-
-def test_breaks_without_anything_arriving_end(registry: FakeRegistry, pusher: Pusher, waits: list[float]) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=10 * KIB, keeps=False, times=100)]
-    with pytest.raises(RegistryError, match="the connection was lost"):
-        push(pusher, registry)
-    assert len(waits) == 4
-
-
-def test_a_registry_that_forgets_every_session_is_not_asked_for_ever(registry: FakeRegistry, pusher: Pusher) -> None:
-    registry.uploads.cuts = [Cut(*PATCH, after=150 * KIB, times=100)]
-    registry.on("GET", "/uploads/", Answer(404, error_body("BLOB_UPLOAD_INVALID", "gone")))
-    with pytest.raises(RegistryError, match="the connection was lost"):
-        push(quick_pusher(pieces=Pieces(at_once=0, whole=0, careful=256 * KIB, smallest=256 * KIB)), registry)
-    assert registry.uploads.made == 5
 
 
 # Statuses -----------------------------------------------------------------------------------------------------
