@@ -179,7 +179,7 @@ def _files(data: bytes, end: int, form: Form) -> tuple[PartialFile, ...]:
     for entry in found:
         if not isinstance(entry, dict):
             raise FormatError("an entry of the table of contents is no object", code="bad-toc")
-        kind, name = entry.get("type"), entry.get("name")
+        kind, name = _text(entry, "type"), entry.get("name")
         if not isinstance(name, str):
             raise FormatError("an entry of the table of contents has no name", code="bad-toc")
         if kind != "chunk":

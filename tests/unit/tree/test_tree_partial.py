@@ -395,6 +395,7 @@ LIES: dict[str, Change] = {
     "no digest": lambda e: [named(e, "g").pop(key) for key in ("digest", "chunkDigest")],
     "a digest that is none": lambda e: named(e, "g").update(chunkDigest="sha256:xyz"),
     "a type that is none": lambda e: named(e, "g").update(type="gremlin"),
+    "a type that is a list": lambda e: named(e, "g").update(type=[]),
     "a name that is none": lambda e: named(e, "g").update(name=7),
     "an entry that is none": lambda e: e.append(3),  # type: ignore[arg-type]
     "a piece shared with others": lambda e: named(e, "g").update(innerOffset=512),
