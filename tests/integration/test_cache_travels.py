@@ -172,3 +172,20 @@ def test_cache_directories_travel_when_asked_and_what_is_broken_leaves_them_empt
         **other(project, "six"),
     )  # fmt: skip
     assert [warning["code"] for warning in document["warnings"]] == ["cache-broken"]
+
+
+@needs_registry
+def test_an_inline_cache_offers_no_layer_that_is_not_what_its_step_made(stages: Project, tmp_path: Path) -> None:
+    archive = tmp_path / "image.tar"
+    options = f"type=oci,dest={archive},compression=estargz"
+    stages.write("own.txt", "own\n")
+    stages.document("-o", options, "--layers", "by-package", "--cache-to", "type=inline")
+    plain = stages.document("-o", f"type=oci,dest={tmp_path / 'plain.tar'}")
+    with running_registry(tmp_path / "registry") as host:
+        copy_image(f"oci-archive:{archive}", f"docker://{host}/app:1")
+        again = stages.document("-t", "x", "--cache-from", f"{host}/app:1", **other(stages))
+    assert again["warnings"] == []
+    assert len(again["layers"]) == len(plain["layers"])
+    names = stages.run("run", "--rm", "--entrypoint", "/bin/ls", "x", "-a", "/", **other(stages)).out.split()
+    assert "stargz.index.json" not in names
+    assert stages.run("run", "--rm", "x", **other(stages)).out == "2\nown\n"

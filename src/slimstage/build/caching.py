@@ -34,6 +34,7 @@ from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.tree.blocks import MEDIA_TYPES
 from slimstage.tree.compress import Compression
+from slimstage.tree.partial import is_estargz
 from slimstage.values import dataclass, replace
 
 _STRICTEST: tuple[Sharing, ...] = ("locked", "private", "shared")
@@ -110,9 +111,14 @@ def _below(graph: Graph, step: StepId | None) -> Iterable[StepId]:
 def with_inline_cache(image: BuiltImage, facts: Sequence[StepFact], size_bytes: Callable[[LayerId], int]) -> BuiltImage:
     """The image with the cache in its config. size_bytes: of a layer's files.
 
-    Only its own layers are in it, by their places; of other steps it holds the content keys.
+    Only its own layers are in it, by their places; of other steps it holds the content keys, and so of those whose layer
+    was split, or has files of eStargz in it that the step did not make.
     """
-    diff_ids = {layer.layer: layer.diff_id for layer in image.layers if layer.layer is not None}
+    diff_ids = {
+        layer.layer: layer.diff_id
+        for layer in image.layers
+        if layer.layer is not None and not (layer.blob is not None and is_estargz(layer.blob.annotations))
+    }
     sizes = {layer.diff_id: layer.size_bytes for layer in image.layers}
     layers: dict[LayerId, CachedLayer] = {}
     for fact in facts:
