@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import DigestMismatch, FormatError, UsageError
-from slimstage.oci.descriptor import INDEX_TYPES, Descriptor
+from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.manifest import build_index
 from slimstage.store.blobs import BLOCK_BYTES
 from slimstage.store.content import Content, Piece, content_of
@@ -43,14 +43,19 @@ class LayoutSink:
 
     def __init__(self, path: str, *, beside: Callable[[str], str] = beside) -> None:
         """beside: names the directory in which files are written (see `Session.beside`, which also sees to it after a kill)."""
-        self._path, self._beside = path, beside
+        self._path, self._beside, self._each = path, beside, _Each()
 
     def write(self, images: Sequence[AnyExport]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
         return self.put(content_of(images))
 
-    def put(self, content: Content) -> Digest:
-        """As `write`, of anything: indexes, artifacts, media types that nobody here knows."""
+    def put(self, content: Content, *, at_once: int = 1, end: Callable[[], object] = lambda: None) -> Digest:
+        """As `write`, of anything: indexes, artifacts, media types that nobody here knows.
+
+        at_once: blobs that are read and written at the same time, for those that come from far away. end: called when one
+        of these failed, so that reading the others ends soon.
+        """
+        self._each = _Each(at_once, end)
         path = os.path.realpath(self._path)
         with saying_space(self._path), guarded(f'write the OCI layout "{self._path}"'):
             if os.path.isdir(path):
@@ -68,7 +73,7 @@ class LayoutSink:
         try:
             staging = os.path.join(temporary, ".new")
             os.mkdir(staging)
-            _write_blobs(temporary, content, staging)
+            _write_blobs(temporary, content, staging, self._each)
             _put(os.path.join(temporary, "oci-layout"), VERSION_FILE, staging)
             index = build_index(content.entries)
             _put(os.path.join(temporary, "index.json"), index.raw, staging)
@@ -95,7 +100,7 @@ class LayoutSink:
             with _existing(path) as layout:
                 # A kill may have come between the two files that a new layout begins with.
                 old = layout.index() if os.path.lexists(os.path.join(path, "index.json")) else build_index(())
-            written = _write_blobs(path, content, staging)
+            written = _write_blobs(path, content, staging, self._each)
             index = build_index(_merged(old.manifests, content.entries), old.annotations)
             _put(os.path.join(path, "index.json"), index.raw, staging)
         except BaseException:
@@ -117,24 +122,55 @@ def _existing(path: str) -> Layout:
         ) from cause
 
 
-def _write_blobs(path: str, content: Content, staging: str) -> list[str]:
+def _write_blobs(path: str, content: Content, staging: str, each: _Each) -> list[str]:
     """Blobs that are new. staging: a directory for what is not whole yet."""
     written: list[str] = []
     directory = os.path.join(path, "blobs", "sha256")
     os.makedirs(directory, exist_ok=True)
     if os.path.realpath(directory) != os.path.join(os.path.realpath(path), "blobs", "sha256"):
         raise FormatError(f'"{directory}" is a symlink', code="not-regular")
+
+    def write(piece: Piece) -> None:
+        place = _place(path, piece.descriptor.digest)
+        if not _has(place, piece.descriptor):
+            _copy(piece, place, staging)
+            written.append(place)
+
     try:
-        for piece in content.pieces:
-            place = _place(path, piece.descriptor.digest)
-            if not _has(place, piece.descriptor):
-                _copy(piece, place, staging)
-                written.append(place)
+        each.do(write, content.pieces)
     except BaseException:
         for place in written:
             os.unlink(place)
         raise
     return written
+
+
+class _Each:
+    """Pieces one after the other, or a few at a time."""
+
+    def __init__(self, at_once: int = 1, end: Callable[[], object] = lambda: None) -> None:
+        self._at_once, self._end = at_once, end
+
+    def do(self, write: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
+        """Raises the first failure, when none is being written any more."""
+        if self._at_once == 1:
+            for piece in pieces:
+                write(piece)
+            return
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # only for what comes from far away
+
+        with ThreadPoolExecutor(max_workers=self._at_once, thread_name_prefix="layout") as pool:
+            futures = [pool.submit(write, piece) for piece in pieces]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in futures:
+                    if future in done:
+                        future.result()
+            except BaseException:
+                self._end()
+                for future in futures:
+                    future.cancel()
+                raise
 
 
 def _put(place: str, data: bytes, staging: str) -> None:
@@ -180,20 +216,14 @@ def _copy(piece: Piece, place: str, staging: str) -> None:
 
 def _merged(old: Iterable[Descriptor], new: Sequence[Descriptor]) -> list[Descriptor]:
     """The old entries that no new one replaces, then the new ones."""
-    taken = {_slot(entry) for entry in new}
-    names = {slot[0] for slot in taken}
-    indexes = {_slot(entry)[0] for entry in new if entry.media_type in INDEX_TYPES}
-
-    def is_replaced(entry: Descriptor) -> bool:
-        name = _slot(entry)[0]
-        # An index is all platforms at once: it and images of the same name cannot both be meant.
-        return _slot(entry) in taken or name in indexes or (entry.media_type in INDEX_TYPES and name in names)
-
-    return [entry for entry in old if not is_replaced(entry)] + list(new)
+    return [entry for entry in old if not any(_replaces(each, entry) for each in new)] + list(new)
 
 
-def _slot(entry: Descriptor) -> tuple[object, ...]:
-    names: Mapping[str, str] = entry.annotations
-    if TAG in names or NAME in names:
-        return (names.get(NAME) or names.get(TAG), str(entry.platform))
-    return (entry.digest,)
+def _replaces(new: Descriptor, old: Descriptor) -> bool:
+    """One name means one image for a platform; what says no platform is all that the name means."""
+    name = new.annotations.get(NAME) or new.annotations.get(TAG)
+    if name is None:
+        return new.digest == old.digest and NAME not in old.annotations and TAG not in old.annotations
+    if name != (old.annotations.get(NAME) or old.annotations.get(TAG)):
+        return False
+    return new.platform is None or old.platform is None or new.platform == old.platform

@@ -21,7 +21,7 @@ from slimstage.store.layout import TAG
 from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink, docker_list
 from slimstage.transfer.gather import Gathered, Part, without_referrers
-from slimstage.transfer.parallel import Moved, each
+from slimstage.transfer.parallel import AT_ONCE, Moved, each
 from slimstage.transfer.source import Source
 from slimstage.values import dataclass, replace
 
@@ -131,7 +131,7 @@ class FileSink:
         pieces |= {blob.digest: Piece(blob, counted.opener(blob)) for blob in gathered.blobs}
         content = Content(tuple(_entries(gathered, name)), tuple(pieces.values()))
         if isinstance(self._sink, LayoutSink):
-            self._sink.put(content)
+            self._sink.put(content, at_once=AT_ONCE, end=moved.end)
         else:
             self._sink.put(content, self._listed(gathered, name) if self._is_docker else None)
         there = [blob for blob in gathered.blobs if blob.digest not in counted.opened]

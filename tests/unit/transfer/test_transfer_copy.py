@@ -293,6 +293,33 @@ def test_the_store_takes_images_only_and_needs_a_name(tmp_path: Path, world: Wor
         assert store.images.list() == []
 
 
+def test_a_name_in_a_layout_moves_to_what_is_copied_last(tmp_path: Path, copier: Copier, world: World) -> None:
+    source, target = world.write(tmp_path / "first"), f"oci:{tmp_path / 'l'}:app"
+    for platform in (AMD, ARM, None, ARM, AMD, None):
+        copy(copier, source, target, platform=platform)
+        with Layout(str(tmp_path / "l")) as layout:
+            found = [(entry.platform, entry.media_type == OCI_INDEX) for entry in layout.index().manifests]
+        if platform is None:
+            assert found == [(None, True)]
+    copy(copier, source, target, platform=AMD)
+    copy(copier, source, target, platform=ARM)
+    with Layout(str(tmp_path / "l")) as layout:
+        assert [entry.platform for entry in layout.index().manifests] == [AMD, ARM]
+
+
+def test_a_failure_among_blobs_that_come_together_ends_the_others(
+    tmp_path: Path, registry: FakeRegistry, copier: Copier
+) -> None:
+    image = memory_image(*({f"f{number}": os.urandom(2_000_000)} for number in range(4)))
+    registry.add(image)
+    first = image.manifest().layers[0].digest
+    registry.blobs[first] = registry.blobs[first][:-1] + b"!"
+    (tmp_path / "l").mkdir()
+    with pytest.raises(SlimstageError, match=first):
+        copy(copier, f"{registry.host}/a:1", f"oci:{tmp_path / 'l'}")
+    assert list((tmp_path / "l").rglob("*/sha256/*")) == []
+
+
 def test_several_images_in_a_layout_are_never_made_one(tmp_path: Path, copier: Copier) -> None:
     for name in "ab":
         image = memory_image({name: b"1"})
