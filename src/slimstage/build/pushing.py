@@ -24,6 +24,7 @@ from slimstage.store.store import Store
 from slimstage.values import replace
 
 if TYPE_CHECKING:
+    from slimstage.registry.client import RegistryClient
     from slimstage.registry.push import Pushed, Pusher
     from slimstage.registry.upload import Outcome
 
@@ -47,9 +48,9 @@ class ImagePusher:
         from slimstage.registry.referrers import RegistryReferrers
 
         self._store, self._listener, self._clock = store, listener, clock
-        client = RegistryClient(registries)
-        self._pusher: Pusher = Pusher(registries, client=client)
-        self._referrers = RegistryReferrers(client)
+        self._client: RegistryClient = RegistryClient(registries)
+        self._pusher: Pusher = Pusher(registries, client=self._client)
+        self._referrers = RegistryReferrers(self._client)
         self._lock = threading.Lock()
         self._done: dict[Digest, tuple[int, int]] = {}
 
@@ -90,11 +91,14 @@ class ImagePusher:
         return tuple(results)
 
     def _attach(self, repository: Reference, artifact: StoreSource) -> None:
-        """An artifact, to the image in the repository that is its subject."""
+        """An artifact, to the image in the repository that is its subject; a signature comes under cosign's tag as well."""
+        from slimstage.transfer.beside import tag_signature  # only when something belongs to the image
+
         manifest = artifact.manifest()
         for blob in blobs_of(manifest):
             self._pusher.put_blob(repository, blob, opener(artifact, blob))
         self._referrers.attach(repository, manifest, self._pusher)
+        tag_signature(self._client, self._pusher, repository, manifest)
 
     def _moved(self, blob: Descriptor, count: int) -> None:
         with self._lock:

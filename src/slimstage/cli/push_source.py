@@ -45,14 +45,14 @@ def push_index(store: Store, index: StoredIndex) -> tuple[Index, tuple[StoreSour
     """As `push_source`, for every image of an index; where a manifest changed, a new index has the old one's names."""
     images = [store.images.find(member.image) for member in index.members]
     if store.referrers.list(index.digest) or None in images:
-        return ready_index(store, index)  # which also says what is missing
+        return ready_index(store, index, has_others=True)  # which also says what is missing
     members = tuple(
         replace(member, manifest=_compressed(store, replace(image, manifest=member.manifest)).manifest)
         for member, image in zip(index.members, images, strict=True)
         if image is not None
     )
     if members == index.members:
-        return ready_index(store, index)
+        return ready_index(store, index, has_others=True)
     old = parse_index(store.blobs.read(index.digest))
     new = {before.manifest: after.manifest for before, after in zip(index.members, members, strict=True)}
     document = build_index(
@@ -71,7 +71,7 @@ def push_index(store: Store, index: StoredIndex) -> tuple[Index, tuple[StoreSour
     stored = replace(index, digest=document.digest, members=members)
     store.indexes.put(stored)
     store.indexes.remove(index.digest)
-    return ready_index(store, stored)
+    return ready_index(store, stored, has_others=True)
 
 
 def _compressed(store: Store, image: StoredImage) -> StoredImage:

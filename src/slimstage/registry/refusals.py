@@ -23,7 +23,10 @@ def explained(target: Reference) -> Iterator[None]:
     try:
         yield
     except HttpError as error:
-        raise refused(error, target) from error
+        told = refused(error, target)
+        if told is error:
+            raise  # an error is never its own cause: whoever follows causes would not come to an end
+        raise told from error
 
 
 def refused(error: HttpError, target: Reference) -> HttpError:

@@ -22,7 +22,9 @@ _SMALLEST_SHARE = 4
 def is_full(error: BaseException) -> bool:
     """True when a full disk, or a used-up quota, lies behind the error."""
     at: BaseException | None = error
-    while at is not None:
+    seen: set[int] = set()
+    while at is not None and id(at) not in seen:
+        seen.add(id(at))
         if isinstance(at, SlimstageError) and at.code == DISK_FULL:
             return True
         if isinstance(at, OSError) and at.errno in DISK_FULL_ERRNOS:

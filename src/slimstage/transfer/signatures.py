@@ -6,9 +6,8 @@ where cosign, containers/image and policy controllers look for it. Elsewhere it 
 
 from __future__ import annotations
 
-import io
-from collections.abc import Mapping, Sequence
-from typing import BinaryIO, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
 
 from slimstage.digest import Digest
 from slimstage.errors import FormatError, RegistryError, SlimstageError, UsageError
@@ -31,12 +30,12 @@ from slimstage.signing.signature import (
     signature_artifact,
     signature_layers,
     signed,
-    tagged_manifest,
 )
 from slimstage.store.content import Content, Piece, document_piece, nameless
 from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.source import read_checked
 from slimstage.store.store import Store
+from slimstage.transfer.beside import add_signatures, put_small, tagged_signatures
 from slimstage.transfer.source import RegistrySource, Source
 from slimstage.values import dataclass
 
@@ -46,9 +45,6 @@ MODES: tuple[Mode, ...] = ("both", "oci-1-1", "legacy")
 
 MOST_SIGNATURES = 500
 """Of one image, that are looked at."""
-
-_ATTEMPTS = 5
-"""Of writing cosign's tag, while others write it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +162,18 @@ class Signer:
     ) -> SignedImage:
         tag = cosign_tag(subject.digest) if self._mode != "oci-1-1" else None
         if tag is not None:
-            _tagged_layers(source, tag)  # looked at before anything is written
+            tagged_signatures(source, tag)  # looked at before anything is written
         signature, is_new = self._signature(source, subject.digest)
         # What was signed before is put again, too: an earlier try may have ended half way, or been for one place only.
         artifact, (config, payload) = signature_artifact(signature, subject)
-        _put(pusher, repository, signature.layer, payload)
+        put_small(pusher, repository, signature.layer, payload)
         if self._mode != "legacy":
-            _put(pusher, repository, artifact.config, config)
+            put_small(pusher, repository, artifact.config, config)
             RegistryReferrers(client).attach(repository, artifact, pusher)
         if tag is not None:
-            _put_tagged(client, pusher, source, Reference(repository.registry, repository.repository, tag), signature)
+            add_signatures(
+                client, pusher, Reference(repository.registry, repository.repository, tag), [signature.layer]
+            )
         return SignedImage(subject.digest, is_new, artifact.digest if self._mode != "legacy" else None, tag)
 
     def _signature(self, source: Source, digest: Digest) -> tuple[Signature, bool]:
@@ -267,55 +265,6 @@ def _signature_of(layer: Descriptor, payload: bytes | str) -> Signature | str:
         return read_signature(layer, payload)
     except FormatError as error:
         return error.message
-
-
-def _tagged_layers(source: Source, tag: str) -> Sequence[Descriptor]:
-    """The signatures under cosign's tag. Raises FormatError (`bad-referrers-tag`) when something else is there."""
-    found = source.tagged(tag)
-    if found is None:
-        return ()
-    try:
-        manifest = parse_manifest(found[1], found[0].media_type)
-        if not signature_layers(manifest):
-            raise FormatError("there is no signature in it")
-        return manifest.layers
-    except FormatError as cause:
-        raise FormatError(
-            f'the tag "{tag}" is to hold the signatures of that image, and does not: {cause.message}',
-            code="bad-referrers-tag",
-            hint="it was left as it is; --registry-referrers-mode=oci-1-1 does without it",
-        ) from cause
-
-
-def _put_tagged(
-    client: RegistryClient, pusher: Pusher, source: Source, target: Reference, signature: Signature
-) -> None:
-    """Adds the signature to those under cosign's tag, and looks whether it stayed there."""
-    assert target.tag is not None  # cosign's
-    lost = RegistryError(
-        f'the signatures under "{target}" are being changed by others all the time',
-        code="lost-update",
-        is_temporary=True,
-        hint="try again in a moment",
-    )
-    for failures in range(_ATTEMPTS + 1):
-        layers = _tagged_layers(source, target.tag)
-        if signature.layer in layers:
-            return
-        if failures == _ATTEMPTS:
-            raise lost
-        if failures:
-            client.pauses.after(failures, lost)
-        manifest, config = tagged_manifest([*layers, signature.layer])
-        _put(pusher, target, manifest.config, config)
-        pusher.put_document(target, manifest.raw, manifest.media_type)
-
-
-def _put(pusher: Pusher, target: Reference, descriptor: Descriptor, data: bytes) -> None:
-    def open_at(offset: int) -> BinaryIO:
-        return io.BytesIO(data[offset:])
-
-    pusher.put_blob(Reference(target.registry, target.repository), descriptor, open_at)
 
 
 def _listed(pairs: Mapping[str, str]) -> str:

@@ -16,13 +16,15 @@ from slimstage.registry.client import RegistryClient, checked
 from slimstage.registry.faults import HttpError
 from slimstage.registry.push import MISSING, Pusher
 from slimstage.registry.referrers import RegistryReferrers
+from slimstage.signing.signature import signature_layers
 from slimstage.store.content import Content, Piece, document_piece, named, nameless
 from slimstage.store.layout import TAG
 from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink, docker_list
+from slimstage.transfer.beside import add_signatures, tag_signature
 from slimstage.transfer.gather import Gathered, Part, without_referrers
 from slimstage.transfer.parallel import AT_ONCE, Moved, each
-from slimstage.transfer.source import Source
+from slimstage.transfer.source import RegistrySource, Source
 from slimstage.values import dataclass, replace
 
 
@@ -52,7 +54,7 @@ class RegistrySink:
     """A repository: under the reference's tag, or by its digest."""
 
     def __init__(self, client: RegistryClient, pusher: Pusher, reference: Reference) -> None:
-        self._pusher, self._reference = pusher, checked(reference).with_default_tag()
+        self._client, self._pusher, self._reference = client, pusher, checked(reference).with_default_tag()
         self._repository = Reference(reference.registry, reference.repository)
         self._referrers = RegistryReferrers(client)
 
@@ -73,9 +75,11 @@ class RegistrySink:
             # What it said was there or mounted is not: now it is given all, and asked nothing.
             outcomes |= self._blobs(gathered.blobs, source, moved, is_forced=True)
             self._documents(gathered)
+        remarks = self._beside(gathered, source)
         sent = [blob for blob in gathered.blobs if outcomes[blob.digest] == "sent"]
         counts = list(outcomes.values())
-        return Written(len(sent), counts.count("mounted"), counts.count("there"), sum(blob.size for blob in sent))
+        sent_bytes = sum(blob.size for blob in sent)
+        return Written(len(sent), counts.count("mounted"), counts.count("there"), sent_bytes, tuple(remarks))
 
     def _blobs(
         self, blobs: tuple[Descriptor, ...], source: Source, moved: Moved, *, is_forced: bool
@@ -98,12 +102,26 @@ class RegistrySink:
         for part in (*gathered.parts[:-1], *gathered.inner):
             self._put(self._repository, part)
         self._put(self._reference, gathered.top)
-        # After the image: a registry may want to know the subject. Each in turn: the fallback tag is one list.
+
+    def _beside(self, gathered: Gathered, source: Source) -> list[str]:
+        """What belongs to the image, each in turn: the lists that clients keep are one for each subject. Returns remarks."""
+        remarks = []
         for artifact in gathered.referrers:
             assert artifact.document is not None  # that its subject was read
             self._referrers.attach(self._repository, artifact.document, self._pusher)
+            if not source.keeps_tags and isinstance(artifact.document, Manifest):
+                tag_signature(self._client, self._pusher, self._repository, artifact.document)
         for tagged in gathered.tagged:
-            self._put(replace(self._repository, tag=tagged.tag), tagged.part)
+            target = replace(self._repository, tag=tagged.tag)
+            there = RegistrySource(self._client, target).tagged(tagged.tag)
+            document = tagged.part.document
+            if there is None or there[0].digest == tagged.part.descriptor.digest:
+                self._put(target, tagged.part)
+            elif isinstance(document, Manifest) and signature_layers(document):
+                add_signatures(self._client, self._pusher, target, signature_layers(document))
+            else:
+                remarks.append(f'"{target}" is something else there already; it was left as it is')
+        return remarks
 
     def _put(self, target: Reference, part: Part) -> None:
         media_type = part.document.media_type if part.document else part.descriptor.media_type

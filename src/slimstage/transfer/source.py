@@ -45,6 +45,11 @@ class Source(Protocol):
         """The full name with tag that the image has there; None when it has none."""
         ...
 
+    @property
+    def keeps_tags(self) -> bool:
+        """False: there are no tags beside an image, and what cosign kept under one is there as an artifact only."""
+        ...
+
     def top(self) -> tuple[Descriptor, bytes]:
         """What the place names, described, with its bytes. Raises PlanError, FormatError, RegistryError, StoreError."""
         ...
@@ -68,6 +73,8 @@ class Source(Protocol):
 
 class RegistrySource:
     """A repository. `client` is the caller's and stays open."""
+
+    keeps_tags = True
 
     def __init__(self, client: RegistryClient, reference: Reference) -> None:
         self._client, self._reference = client, checked(reference).with_default_tag()
@@ -109,6 +116,7 @@ class ReaderSource:
     """An image of a layout or an archive. The reader is the caller's; `wanted`: a tag, a full name or a digest."""
 
     repository: Reference | None = None
+    keeps_tags = True
 
     def __init__(self, reader: BlobReader, wanted: str | None, digest: Digest | None = None) -> None:
         self._reader, self._wanted, self._digest = reader, wanted, digest
@@ -154,6 +162,7 @@ class StoredSource:
     """An image or index of the store whose layers are packed. name: the one it was asked for by, when that is one."""
 
     repository: Reference | None = None
+    keeps_tags = False
 
     def __init__(self, store: Store, descriptor: Descriptor, raw: bytes, name: str | None) -> None:
         self._store, self._top, self._name = store, (descriptor, raw), name

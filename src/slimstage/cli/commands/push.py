@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,13 +14,15 @@ from slimstage.cli.image_documents import identity_of
 from slimstage.cli.program import Session
 from slimstage.cli.recompression import recompress_kind, recompress_option, recompressed_sources
 from slimstage.cli.registries import Registries, registries
-from slimstage.cli.show import note, print_json
+from slimstage.cli.show import note, plain, print_json
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
 from slimstage.container.images import get_image, wanted_platform
 from slimstage.diagnostics import did_you_mean
+from slimstage.digest import parse_digest
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import Reference, familiar, parse_reference
+from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.build.request import PushedName
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from slimstage.store.indexes import StoredIndex
     from slimstage.store.source import StoreSource
     from slimstage.store.store import Store
+    from slimstage.transfer.signatures import Signer
     from slimstage.tree.compress import Compression
 
 _EXAMPLES = """\
@@ -37,6 +40,7 @@ slimstage push -a registry.lan:5000/team/app        every tag of it that the sto
 slimstage push --recompress zstd:chunked ann/app:1  layers of which podman fetches only what changed
 slimstage push --platform linux/arm64 ann/app:1     of an index, one image alone
 slimstage tag app ann/app:1; slimstage push ann/app:1
+slimstage push --sign-key cosign.key ann/app:1      signed as cosign does, once it is there
 slimstage push --json ann/app:1 | jq -r '.[].digest'\
 """
 
@@ -46,6 +50,7 @@ slimstage push --json ann/app:1 | jq -r '.[].digest'\
 @option("-a", "--all-tags", is_flag=True, help="Push every tag of the repository that the store has.")
 @option("--platform", metavar="OS/ARCH", help="Of an index, push this image alone [default: the whole index].")
 @recompress_option
+@option("--sign-key", metavar="FILE", help="Then sign what was pushed with this private key, as `sign` does.")
 @option("-q", "--quiet", is_flag=True, help="Show no progress; print the name only.")
 @json_option
 @pass_session
@@ -55,6 +60,7 @@ def command(
     all_tags: bool,
     platform: str | None,
     recompress: str | None,
+    sign_key: str | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -62,7 +68,8 @@ def command(
 
     Layers that the registry has are not sent again; those of a base that came from the same registry are mounted from
     there. Layers that were built here are sent as gzip, or all as --recompress says: the store's image stays as it is.
-    A connection that breaks is taken up where the registry says.
+    A connection that breaks is taken up where the registry says. Signatures, SBOMs and other artifacts that belong to
+    the image in the store go along.
     """
     reference, wanted, kind = _reference(name, all_tags), wanted_platform(platform), recompress_kind(recompress)
     known = registries()
@@ -71,13 +78,45 @@ def command(
         note("Using default tag: latest")
     names = _all_tags(store, reference) if all_tags else [reference.with_default_tag()]
     found = {str(each): _find(store, each, wanted) for each in names}
+    signer = _signer(sign_key)  # a bad key or password is known before anything goes
     pushed = _push(session, store, known, names, found, kind, is_quiet=quiet or as_json)
+    signatures = _signed(session, pushed, signer)
     if as_json:
-        print_json(pushed)
+        print_json([plain(each) | signatures.get(each.name, {}) for each in pushed])
         return
     for each in pushed:
         tag = parse_reference(each.name).tag
         sys.stdout.write(f"{each.name}\n" if quiet else f"{tag}: digest: {each.digest} size: {each.size_bytes}\n")
+        if each.name in signatures and not quiet:
+            note(f"{each.name}: signed")
+
+
+def _signer(key: str | None) -> Signer | None:
+    if key is None:
+        return None
+    from slimstage.cli.keys import private_key
+    from slimstage.transfer.signatures import Signer
+
+    return Signer(private_key(key, "--sign-key"))
+
+
+def _signed(session: Session, pushed: Sequence[PushedName], signer: Signer | None) -> dict[str, dict[str, Any]]:
+    """Signs each digest in each repository once; by name, what --json says of it."""
+    if signer is None:
+        return {}
+    from slimstage.cli.copiers import copier
+    from slimstage.cli.signing import signed_documents
+
+    done: dict[Reference, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
+    with copier(session) as made:
+        for each in pushed:
+            reference = replace(parse_reference(each.name), tag=None, digest=parse_digest(each.digest))
+            if reference not in done:
+                signed = signer.in_registry(made.client, made.pusher, reference)
+                done[reference] = {"signatures": signed_documents(signed)}
+            found[each.name] = done[reference]
+    return found
 
 
 def _reference(name: str, all_tags: bool) -> Reference:
