@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from differential import words
 from differential.commands import runs
-from differential.contexts import contexts, named
+from differential.contexts import contexts, further, named
 from differential.files import Sources, copies
+from differential.words import mostly
 from support.buildkit_case import Case
 
 _sampled = st.sampled_from
@@ -24,7 +25,37 @@ _ARGS = {
     "P": ("8080",),
     "S": ("SIGHUP",),
     "UNUSED": ("1",),
+    "PATH": ("/p",),
+    "BUILDKIT_SANDBOX_HOSTNAME": ("h",),
+    "TARGETPLATFORM": ("linux/s390x",),
 }
+_PLATFORMS = mostly(
+    (
+        "",
+        "",
+        "",
+        "--platform=$BUILDPLATFORM ",
+        "--platform=linux/amd64 ",
+        "--platform=$TARGETPLATFORM ",
+        "--platform=amd64 ",
+    ),
+    (
+        "--platform=linux ",
+        "--platform=${A:-linux/amd64} ",
+        "--platform=$NOPE ",
+        "--platform=linux/arm64 ",
+        "--platform= ",
+    ),
+    15,
+)
+_WORDS = (
+    *((),) * 20, ("--label", "k=v=w", "--label", "l"), ("--label=base=mine",), ("--platform=linux/amd64",), ("--target=0",),
+    ("--add-host=h:1.2.3.4",), ("--shm-size=1m",), ("--label=",),
+    ("--ulimit=nofile=100:200",), ("--build-context=more=nosuch",), ("--build-arg=A",), ("--ulimit=core=0",),
+    ("--platform=linux/amd64/v2",),
+)  # fmt: skip
+_FOREIGN = ((), ("--platform=linux/arm64",), ("--platform=linux/arm/v6",), ("--platform=linux/riscv64",))
+"""Of a Dockerfile without bases: an image for another platform is no base here (docs/decisions/0013)."""
 
 
 @st.composite
@@ -44,7 +75,7 @@ def _instructions(draw: st.DrawFn, known: Sources, number: int) -> str:
         made = draw(st.one_of(words.users, words.shells))
     else:
         made = draw(words.config)
-    if draw(st.integers(0, 24)) == 24 and "<<" not in made:
+    if draw(st.integers(0, 17)) == 17:
         return f"ONBUILD {made}"
     return made
 
@@ -54,6 +85,8 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
     """flags: of the newer flags, those that this BuildKit knows."""
     context = draw(contexts())
     paths = named(context)
+    served = tuple(entry for entry in context if entry.kind in ("file", "tar"))
+    more = draw(further())
     is_whole = not any(entry.path.endswith("dockerignore") for entry in context)
     lines: list[str] = []
     if draw(st.integers(0, 14)) == 14:
@@ -67,10 +100,11 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
     stages: list[str] = []
     for number in range(draw(_sampled((1, 1, 2, 2, 3, 4)))):
         start = draw(_sampled((*bases, "base", "base", "rich", "scratch", *(stages * 3), "${B_:-base}")))
-        platform = draw(_sampled(("", "", "", "", "", "", "--platform=$BUILDPLATFORM ", "--platform=linux/amd64 ")))
+        platform = draw(_PLATFORMS)
         name = draw(_sampled(("", *NAMES)))
         lines.append(f"FROM {platform}{start}" + (f" {draw(_sampled(('AS', 'as')))} {name}" if name else ""))
-        known = Sources(paths, (*stages, *map(str, range(number)), *bases) if number else tuple(bases), flags, is_whole)
+        others = (*stages, *map(str, range(number)), *bases, *more)
+        known = Sources(paths, served, others, flags, is_whole)
         if start == "scratch" and draw(st.integers(0, 3)):
             lines.append("COPY --from=base /bin /bin")
         for _ in range(draw(st.integers(1, 7))):
@@ -81,11 +115,12 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
     args = {
         name: draw(_sampled(_ARGS[name])) for name in draw(st.lists(_sampled(sorted(_ARGS)), max_size=3, unique=True))
     }
-    target = draw(_sampled(("", "", "", "", *stages)))
+    target = draw(_sampled(("", "", "", "", *stages, *(name.upper() for name in stages))))
     secrets = {"s1": "secret value\n"}
     text = "\n".join(lines) + "\n"
     if draw(st.integers(0, 19)) == 19 and "\\" not in text.replace("\\\n", ""):
         text = "# escape=`\n" + text.replace("\\\n", "`\n")
     if draw(st.integers(0, 29)) == 29:
         text = text.replace("\n", "\r\n")
-    return Case(text, context, args, target, secrets)
+    has_base = any(base in text for base in (*bases, "$"))
+    return Case(text, context, args, target, secrets, more, draw(_sampled(_WORDS if has_base else _FOREIGN)))

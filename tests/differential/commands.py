@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from differential.words import mostly
+
 _sampled = st.sampled_from
 
 PATHS = (
@@ -27,12 +29,29 @@ SEEN = (
     "set -o > /seen", "ls / > /seen", "cat /proc/self/cmdline | tr '\\0' '|' > /seen", "ls -a /dev > /seen",
 )  # fmt: skip
 _SECRETS = (
-    "id=s1", "id=s1,target=/sec/ret", "id=s1,mode=0444,uid=1000", "id=s1,env=S", "id=nosuch", "id=nosuch,required",
-    "target=/etc/s1", "id=s1,target=rel", "id=s1,env=S,target=/k", "id=s1,dst=/opt/d/f", "id=nosuch,env=S", "src=s1,gid=44",
+    "id=s1", "id=s1,target=/sec/ret", "id=s1,mode=0444,uid=1000", "id=s1,env=S", "id=nosuch", "target=/etc/s1",
+    "id=s1,target=rel", "id=s1,env=S,target=/k", "id=s1,dst=/opt/d/f", "id=nosuch,env=S", "src=s1,gid=44",
 )  # fmt: skip
+_WILD_SECRETS = (
+    "id=nosuch,required",
+    "id=s1,mode=x",
+    "id=s1,target=/",
+    "id=s1,env=1-x",
+    "",
+    "id=s1,nosuch=1",
+    "id=s1,required=x",
+)
 _SECRETS_SEEN = (
     "stat -c '%F %a %u:%g %n' /run/secrets /run/secrets/* /sec /sec/* /k /etc/s1 /opt/d/f > /listed 2>&1;"
     ' cat /run/secrets/* >> /listed 2>&1; echo "s=$S" >> /listed'
+)
+_WILD_BOUND = (
+    ",source=/opt/d",
+    ",source=/x",
+    ",source=/opt/l",
+    ",source=/opt/abs/f",
+    ",source=/opt/dang",
+    ",source=/nope",
 )
 _CACHES = (
     "",
@@ -43,11 +62,42 @@ _CACHES = (
     ",ro",
     ",from=base,source=/etc",
 )
-_EXEC = (
-    '["/bin/mkdir", "-p", "/e/f"]', '["touch", "/$A"]', '["/bin/sh", "-c", "echo $A > /y"]', '["nosuch"]',
-    '["/bin/ln", "-s", "a", "/ln"]',
-)  # fmt: skip
-_FLAGS = ("--network=none", "--network=default", "--network=$A", "--network=host")
+_SSH = mostly(
+    ("", ",id=x", ",target=/s/k", ",required=false", ",mode=0666,uid=7", ",target=rel"),
+    (",id=x,required", ",uid=$A", ",mode=8"),
+    9,
+)
+_SSH_SEEN = 'ls -ld /run/buildkit /run/buildkit/* /s /s/* > /listed 2>&1; echo "s=$SSH_AUTH_SOCK" >> /listed'
+_EXEC = mostly((
+    '["/bin/mkdir", "-p", "/e/f"]', '["touch", "/$A"]', '["/bin/sh", "-c", "echo $A > /y"]', '["/bin/ln", "-s", "a", "/ln"]',
+    '["sh", "-c", "echo \\"$0\\" $# > /y", "a b", ""]', '["/bin/sh", "-c", "exit 0"] ', '["/bin/echo", "<&>"]', '["true"]',
+    '["/bin/sh", "-c", "printf \'%s|\' \\"$@\\" > /y", "x", "\\u00e9", "\\t", "$A"]', "[]x; true",
+), ('["nosuch"]', "['true']", '["true",]', "[]", '["/bin/sh", 1]', '[""]', '["/etc/passwd"]', '["/tmp"]'), 8)  # fmt: skip
+_FLAGS = mostly(("--network=none", "--network=default", "--mount=type=tmpfs,dst=/m"), (
+    "--network=$A", "--network=host", "--network=NONE", "--network=none --network=none",
+    "--nosuch", "--mount=type=bogus,target=/m", "--mount=target=/", "--mount=type=tmpfs", "--mount=type=cache", "--mount=",
+    "--",
+    "--mount=type=tmpfs,target=/m,size=x", "--mount=type=cache,target=/m,sharing=no", "--mount=target=/m,from=nosuch",
+    "--network",
+    "--mount=target=/m,nosuch=1", "--mount=type=tmpfs,target=/m,source=/x", "--mount=type=cache,target=/m,mode=9", "--network=",
+    '--mount="type=tmpfs,target=/m"', "--mount=type=TMPFS,target=/m", "--mount=type=tmpfs,dst=/m,",
+    "--mount=target=/m,target=/n",
+    "--mount=type=tmpfs,target=/m --mount=type=tmpfs,target=/m", "--mount=from=$A,target=/m", "--mount=type=secret",
+
+    "--mount=type=bind,target=/m,id=x", "--mount=type=cache,target=/m,uid=x", "--mount=type=ssh,source=/x",
+    "--mount=type=cache,target=",
+), 3)  # fmt: skip
+_SCRIPTS = (
+    "echo $A '$B' \"$0\" > /h4",
+    "x \\$A \\\\ \\`",
+    "\ttab $1",
+    "echo a \\\n  b > /h5",
+    "# only",
+    "",
+    "EOF2",
+    "echo `id -u` > /h6",
+)
+_INTERPRETERS = mostly(("/bin/sh", "/bin/sh -e", "/bin/cat", " /bin/busybox sh"), ("/nosuch", "", "sh"), 9)
 _MOUNTED = "for f in {0} {0}/*; do stat -c '%F %a %u:%g %n' $f; done > /listed 2>&1"
 
 
@@ -60,26 +110,42 @@ def changes(draw: st.DrawFn) -> str:
     return draw(_sampled(_CHANGES)).format(first, second)
 
 
+PLACES = (
+    "/m", "/m/n", "/opt/d", "rel", "/mnt", "$A", "/opt/l/k", "/tmp", "/m/n/o", "/home/app", "./r/../s", "/opt/o", "${U:-/m}",
+    "/etc/new", "/opt/abs/z", "/x",
+)  # fmt: skip
+
+
 @st.composite
 def _mounts(draw: st.DrawFn, stages: tuple[str, ...], number: int) -> tuple[str, str]:
     """A --mount and a command that looks at it."""
-    kind = draw(st.integers(0, 4))
-    place = draw(_sampled(("/m", "/m/n", "/opt/d", "rel", "/mnt", "$A", "/opt/l/k", "/tmp")))
+    kind = draw(st.integers(0, 5))
+    place = draw(_sampled(PLACES))
     seen = place if place.startswith("/") else "."
     if kind == 0:
-        source = draw(_sampled(("", ",source=d", ",src=/d", ",source=a", ",source=nope", ",source=d/e,readonly")))
+        source = draw(
+            _sampled(("", ",source=d", ",src=/d", ",source=a", ",source=d/f", ",source=d,readonly", ",source=$U"))
+        )
+        if draw(st.integers(0, 19)) == 19:
+            source = draw(_sampled((",source=nope", ",source=d/e", ",source=../a", ",source=s", ",source=sd")))
         rw = draw(_sampled(("", ",rw", ",ro", ",rw=true", ",readonly=false")))
         return f"--mount=target={place}{source}{rw}", f"{_MOUNTED.format(seen)}; echo w > {seen}/w"
     if kind == 1 and stages:
-        source = draw(_sampled(("", ",source=/opt/d", ",source=etc", ",source=/x", ",source=/opt/l")))
+        source = draw(
+            mostly(("", ",source=/home", ",source=etc", ",source=/etc/passwd", ",src=bin/yes"), _WILD_BOUND, 6)
+        )
         return f"--mount=type=bind,from={draw(_sampled(stages))},target={place}{source}", _MOUNTED.format(seen)
     if kind == 2:
         look = f"{_MOUNTED.format(seen)}; echo c >> {seen}/kept; wc -l {seen}/kept >> /listed 2>&1"
-        return f"--mount=type=cache,id=c{number},target={place}{draw(_sampled(_CACHES))}", look
+        how = draw(st.integers(0, len(_CACHES) - 1))
+        # To BuildKit the same id with other owners is another cache: docs/differential.md.
+        return f"--mount=type=cache,id=c{number}{how},target={place}{_CACHES[how]}", look
     if kind == 3:
         size = draw(_sampled(("", ",size=1m", ",size=4096")))
         return f"--mount=type=tmpfs,target={place}{size}", f"{_MOUNTED.format(seen)}; echo t > {seen}/t; mkdir {seen}/u"
-    return f"--mount=type=secret,{draw(_sampled(_SECRETS))}", _SECRETS_SEEN
+    if kind == 4:
+        return f"--mount=type=ssh{draw(_SSH)}", _SSH_SEEN
+    return f"--mount=type=secret,{draw(mostly(_SECRETS, _WILD_SECRETS, 12))}", _SECRETS_SEEN
 
 
 @st.composite
@@ -88,24 +154,29 @@ def runs(draw: st.DrawFn, stages: tuple[str, ...], number: int) -> str:
     commands = draw(st.lists(changes(), min_size=1, max_size=4))
     flags = []
     if draw(st.integers(0, 3)) == 3:
-        for _ in range(draw(st.integers(1, 2))):
+        for _ in range(draw(_sampled((1, 1, 2, 2, 3)))):
             flag, look = draw(_mounts(stages, number))
             flags.append(flag)
             commands.insert(0, look)
     if draw(st.integers(0, 19)) == 19:
-        flags.append(draw(_sampled(_FLAGS)))
+        flags.append(draw(_FLAGS))
     head = " ".join(("RUN", *flags))
-    form = draw(st.integers(0, 11))
+    form = draw(st.integers(0, 15))
     if form == 0:
-        return f"{head} {draw(_sampled(_EXEC))}"
+        return f"{head} {draw(_EXEC)}"
     if form == 1:
         return f"{head} <<EOF\n" + "\n".join(commands) + "\nEOF"
     if form == 2:
         return f"{head} <<-'EOF'\n\t#!/bin/sh\n" + "\n".join(f"\t{each}" for each in commands) + "\n\tEOF"
     if form == 3:
         return f"{head} cat <<EOF > /h && cat <<'E2' >> /h\n$A \\$B\nEOF\n$A \\$B\nE2"
+    if form == 6:
+        first, second = draw(_sampled(_SCRIPTS)), draw(_sampled(_SCRIPTS))
+        return f"{head} 3<<E1 sh <<-'E2'; true\n{first}\nE1\n\t{second}\ncat <&3 > /h3\n\tE2"
+    if form == 7:
+        return f"{head} <<EOF\n#!{draw(_INTERPRETERS)}\n{draw(_sampled(_SCRIPTS))}\nEOF"
     if form == 4:
         return f"{head} " + "; \\\n  # a comment\n  ".join(commands) + "; \\\n\n true"
-    if form == 5:
+    if form == 5 and draw(st.integers(0, 2)) == 2:
         return f"{head} set -e; " + "; ".join(commands)
     return f"{head} " + "; ".join(commands) + "; true"

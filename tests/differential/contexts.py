@@ -73,12 +73,21 @@ def contexts(draw: st.DrawFn) -> tuple[Entry, ...]:
         made[path] = draw(archives(path, ARCHIVES[path]))
     if draw(st.integers(0, 9)) == 9:
         made["fifo"] = Entry("fifo", "fifo", mode=0o640)
+    if draw(st.integers(0, 19)) == 19:
+        made["d/sock"] = Entry("d/sock", "socket", mode=0o750)
     if draw(st.integers(0, 3)) == 3:
         lines = draw(st.lists(st.sampled_from(PATTERNS), min_size=1, max_size=5))
         name = ".dockerignore" if draw(st.integers(0, 9)) < 9 else "Dockerfile.dockerignore"
         made[name] = Entry(name, "file", "\n".join(lines) + "\n")
     order = sorted(made.values(), key=lambda entry: (entry.kind == "hardlink", entry.path.count("/"), entry.path))
     return tuple(order)
+
+
+@st.composite
+def further(draw: st.DrawFn) -> dict[str, tuple[Entry, ...]]:
+    """Contexts beside it: by a name of their own, or in the place of a stage or a base."""
+    names = draw(st.lists(st.sampled_from(("more", "more", "more", "one", "three", "base2")), max_size=2, unique=True))
+    return {name: draw(contexts()) for name in names} if draw(st.integers(0, 3)) == 3 else {}
 
 
 def named(context: tuple[Entry, ...]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from support.buildkit import Bases, Builder, BuildKit, Slimstage, short_home
 from support.buildkit_case import Case, write_json
 from support.buildkit_observe import Observed, differences
 
-SHRINK_BUILDS = 60
+SHRINK_BUILDS = 40
 BATCH = 400
 SLOW_S = 15
 NEWER_FLAGS = {
@@ -141,9 +141,10 @@ class Search:
             case.dockerfile,
             sep="\n",
         )
-        for entry in case.context:
-            print("  ", entry.plain())
-        print("   args", case.args, "target", case.target, flush=True)
+        for name, entries in {"": case.context, **case.contexts}.items():
+            for entry in entries:
+                print("  ", name, entry.plain())
+        print("   args", case.args, "target", case.target, "words", case.words, flush=True)
         self.known.add(self.shrinking)
         self.shrinking, self.smallest, self.results = "", None, {}
         return folder

@@ -20,6 +20,7 @@ from support import forking
 from support.base_image import Member, write_busybox
 from support.buildkit_case import Case
 from support.buildkit_observe import Base, Observed, observe, read_base
+from support.buildkit_web import Web
 
 BUILD_TIMEOUT_S = 60
 _TIMED_OUT = 124
@@ -39,9 +40,12 @@ class Builder(Protocol):
 
 
 class Bases:
-    """The images that a FROM may name: `base`, and `rich` with a config, users' files, links and ONBUILD."""
+    """What both builders are given beside the case: the images that a FROM may name, `base`, and `rich` with a config,
+    users' files, links and ONBUILD; and what an ADD may fetch.
+    """
 
     def __init__(self, home: Path) -> None:
+        self.web = Web(home)
         self.layouts = {"rich": home / "rich", "base": home / "base"}
         if not self.layouts["base"].exists():
             write_busybox(self.layouts["base"])
@@ -50,6 +54,7 @@ class Bases:
         self.known: dict[str, Base] = {name: read_base(layout) for name, layout in self.layouts.items()}
 
     def options(self) -> list[str]:
+        # Before those of the case, which may stand in their place.
         named = (("--build-context", f"{name}=oci-layout://{path}:latest") for name, path in self.layouts.items())
         return [word for pair in named for word in pair]
 
@@ -113,7 +118,7 @@ class BuildKit:
         self.home = home / "docker"
         self.home.mkdir(parents=True, exist_ok=True)
         socket = f"unix://{self.home}/s"
-        self.environment = {**_environment(), "DOCKER_HOST": socket, "DOCKER_BUILDKIT": "1"}
+        self.environment = {**_environment(), **bases.web.environment(), "DOCKER_HOST": socket, "DOCKER_BUILDKIT": "1"}
         self.environment["DOCKER_CONFIG"] = os.environ.get("BENCH_DOCKER_CONFIG", str(self.home))
         # Only with containerd's image store can a daemon's BuildKit read bases from layouts and write archives itself.
         (self.home / "daemon.json").write_text(json.dumps({"features": {"containerd-snapshotter": True}}))
@@ -126,6 +131,7 @@ class BuildKit:
             )  # fmt: skip
         try:
             self.version = self._wait()
+            self._buildx = self._find_buildx()
         except BaseException:
             self.close()
             raise
@@ -140,6 +146,14 @@ class BuildKit:
             time.sleep(0.2)
         raise RuntimeError(f"dockerd did not start: {(self.home / 'log').read_text()[-2000:]}")
 
+    def _find_buildx(self) -> str:
+        """The plugin, to be started itself: `docker build` takes twice its time to find it."""
+        one = '{{range .ClientInfo.Plugins}}{{if eq .Name "buildx"}}{{.Path}}{{end}}{{end}}'
+        path = self._docker("info", "--format", one).stdout.strip()
+        if not path:
+            raise RuntimeError("docker has no buildx: BENCH_DOCKER_CONFIG names a directory whose cli-plugins has it")
+        return path
+
     def _docker(self, *words: str) -> subprocess.CompletedProcess[str]:
         return _run(["docker", *words], self.environment)
 
@@ -152,9 +166,11 @@ class BuildKit:
         _must_be_built(self._build(case, place, f"type=local,dest={to}"))
 
     def _build(self, case: Case, place: Path, output: str, *more: str) -> subprocess.CompletedProcess[str]:
-        return self._docker(
-            "build", "--progress=plain", "--network=none", "--provenance=false", "--no-cache", *self.bases.options(),
-            "--output", output, *case.options(place), *more, str(place / "context"),
+        self.bases.web.top = place / "context"
+        return _run(
+            [self._buildx, "build", "--progress=plain", "--network=none", "--provenance=false", "--no-cache",
+             *self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")],
+            self.environment,
         )  # fmt: skip
 
     def forget(self) -> None:
@@ -187,6 +203,7 @@ class Slimstage:
         _must_be_built(self._build(case, place, f"type=local,dest={to}"))
 
     def _build(self, case: Case, place: Path, output: str, *more: str) -> subprocess.CompletedProcess[str]:
+<<<<<<< HEAD
         args = ["build", "--progress=plain", "--network=none", "--no-cache"]
         args += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
         environment = {**os.environ, "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
@@ -194,6 +211,14 @@ class Slimstage:
             done = forking.as_text(forking.run(args, env=environment, timeout=BUILD_TIMEOUT_S))
         except subprocess.TimeoutExpired:
             return _too_long(args)
+=======
+        self.bases.web.top = place / "context"
+        command = [sys.executable, "-m", "slimstage", "build", "--progress=plain", "--network=none", "--no-cache"]
+        command += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
+        done = _run(
+            command, {**os.environ, **self.bases.web.environment(), "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
+        )
+>>>>>>> d793c08 (differential: URLs, repositories, further contexts and the command line are generated; six rules mended)
         if done.returncode not in (0, 1, 2, 3, _TIMED_OUT) or "Traceback (most recent call last)" in done.stderr:
             raise RuntimeError(f"slimstage ended with {done.returncode}: {done.stderr[-4000:]}")
         return done

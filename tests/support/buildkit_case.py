@@ -12,6 +12,7 @@ import io
 import json
 import lzma
 import os
+import stat
 import subprocess
 import tarfile
 import zlib
@@ -110,17 +111,27 @@ class Case:
     args: dict[str, str] = field(default_factory=dict)
     target: str = ""
     secrets: dict[str, str] = field(default_factory=dict)
+    contexts: dict[str, tuple[Entry, ...]] = field(default_factory=dict)
+    """Further contexts by name, as `--build-context` gives them."""
+    words: tuple[str, ...] = ()
+    """More of the command line, which both know; `{place}` is where the case lies."""
 
     def plain(self) -> dict[str, Any]:
         """All but the Dockerfile, as JSON; what is empty is left out."""
         context = [entry.plain() for entry in self.context]
-        made = {"context": context, "args": self.args, "target": self.target, "secrets": self.secrets}
+        contexts = {name: [entry.plain() for entry in entries] for name, entries in self.contexts.items()}
+        made = {"context": context, "args": self.args, "target": self.target, "secrets": self.secrets,
+                "contexts": contexts, "words": list(self.words)}  # fmt: skip
         return {name: value for name, value in made.items() if value}
 
     @classmethod
     def of(cls, dockerfile: str, plain: dict[str, Any]) -> Case:
         context = tuple(Entry.of(each) for each in plain.get("context", ()))
-        return cls(dockerfile, context, plain.get("args", {}), plain.get("target", ""), plain.get("secrets", {}))
+        contexts = {name: tuple(map(Entry.of, entries)) for name, entries in plain.get("contexts", {}).items()}
+        return cls(
+            dockerfile, context, plain.get("args", {}), plain.get("target", ""), plain.get("secrets", {}), contexts,
+            tuple(plain.get("words", ())),
+        )  # fmt: skip
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,17 +145,13 @@ class Case:
         return cls.of(text, json.loads(rest.read_text()) if rest.exists() else {})
 
     def lay_out(self, place: Path) -> Path:
-        """Writes the context to the new directory `place/context` and secrets to `place/secret-N`; returns the context."""
+        """Writes the context to the new directory `place/context`, which is returned, and all else beside it."""
         top = place / "context"
-        top.mkdir(parents=True)
-        top.chmod(0o755)
-        entries = (Entry("Dockerfile", text=self.dockerfile), *self.context)
-        for entry in entries:
-            _write(entry, top)
+        _lay_out((Entry("Dockerfile", text=self.dockerfile), *self.context), top)
+        for name, entries in self.contexts.items():
+            _lay_out(entries, place / f"context-{name}")
         for number, value in enumerate(self.secrets.values()):
             (place / f"secret-{number}").write_text(value)
-        named = {entry.path: entry for entry in entries}
-        _set_times(top, {path: named[e.text] if e.kind == "hardlink" else e for path, e in named.items()})
         return top
 
     def options(self, place: Path) -> list[str]:
@@ -156,11 +163,22 @@ class Case:
             made += ["--target", self.target]
         for number, name in enumerate(self.secrets):
             made += ["--secret", f"id={name},src={place}/secret-{number}"]
-        return made
+        for name in self.contexts:
+            made += ["--build-context", f"{name}={place}/context-{name}"]
+        return [*made, *(word.replace("{place}", str(place)) for word in self.words)]
 
 
 def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=True, sort_keys=True) + "\n")
+
+
+def _lay_out(entries: tuple[Entry, ...], top: Path) -> None:
+    top.mkdir(parents=True)
+    top.chmod(0o755)
+    for entry in entries:
+        _write(entry, top)
+    named = {entry.path: entry for entry in entries}
+    _set_times(top, {path: named[e.text] if e.kind == "hardlink" else e for path, e in named.items()})
 
 
 def _write(entry: Entry, top: Path) -> None:
@@ -179,6 +197,8 @@ def _write(entry: Entry, top: Path) -> None:
         return
     elif entry.kind == "fifo":
         os.mkfifo(path)
+    elif entry.kind == "socket":
+        os.mknod(path, stat.S_IFSOCK)
     else:
         raise ValueError(f"no entry is a {entry.kind}")
     os.chown(path, entry.uid, entry.gid)

@@ -106,7 +106,7 @@ def observe(archive: Path, bases: dict[str, Base]) -> Observed:
         "layers": [
             sorted({_entry_name(*entry) for entry in layer} - _MOUNT_POINTS) for layer in members[len(base.diff_ids) :]
         ],
-        "tree": {path: line for path, line in lines.items() if not _is_as_in(base, path, line)},
+        "tree": {path: _beside(base, path, line) for path, line in lines.items() if line != base.lines.get(path)},
         "removed": sorted(set(base.lines) - set(lines)),
     }
 
@@ -116,35 +116,49 @@ def _is_mount_point(path: str, line: str) -> bool:
     return f"{path}/" in _MOUNT_POINTS and line == "d 755 0:0 @now"
 
 
-def _is_as_in(base: Base, path: str, line: str) -> bool:
-    """The line says what the base's does; a directory may have got a new time, as by writing into it."""
+def _beside(base: Base, path: str, line: str) -> str:
+    """The line; `touched` for a directory of the base of which only the time is new, as by writing into it."""
     known = base.lines.get(path, "")
-    return line == known or (_is_touched(line) and line.rpartition("@")[0] == known.rpartition("@")[0])
+    is_touched = _is_new(line) and line.rpartition("@")[0] == known.rpartition("@")[0]
+    return line.rpartition("@")[0] + "@touched" if is_touched else line
 
 
-def _is_touched(line: str) -> bool:
+def _is_new(line: str) -> bool:
     return line.startswith("d ") and line.endswith("@now")
 
 
-def _without_kept_times(want: dict[str, str], got: dict[str, str]) -> dict[str, str]:
-    """`got`, where a directory that BuildKit gave a new time may have kept its old one: the input does not determine it."""
-
-    def line(path: str, said: str) -> str:
-        there = want.get(path, "")
-        return there if _is_touched(there) and said.rpartition("@")[0] == there.rpartition("@")[0] else said
-
-    return {path: line(path, said) for path, said in got.items()}
+def _without_kept_times(want: dict[str, str], got: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Both, where a directory that BuildKit gave a new time may have kept its old one: the input does not determine it."""
+    want, got = dict(want), dict(got)
+    for path in sorted(want.keys() | got.keys()):
+        there, here = want.get(path, ""), got.get(path, "")
+        is_same = there.rpartition("@")[0] == here.rpartition("@")[0]
+        if there.endswith("@touched") and (is_same or not here):
+            want.pop(path)
+            got.pop(path, None)
+        elif here.endswith("@touched") and not there:
+            del got[path]
+        elif _is_new(there) and is_same:
+            got[path] = there
+    return want, got
 
 
 def _history(entry: dict[str, Any]) -> dict[str, Any]:
-    """One entry without its time. The comment names the builder."""
-    kept = {key: value for key, value in entry.items() if key != "created"}
+    """One entry, with its time where that is determined. The comment names the builder."""
+    kept = {key: value for key, value in entry.items() if key != "created" or _is_of_input(value)}
     return {**kept, "comment": "builder"} if kept.get("comment") in ("buildkit.dockerfile.v0", "slimstage") else kept
 
 
+def _is_of_input(moment: str | None) -> bool:
+    """Times in RFC 3339 are ordered as words are; a missing one is compared as well."""
+    return moment is None or moment < "2024-01-01"
+
+
 def _config(config: dict[str, Any]) -> dict[str, Any]:
-    """The whole document but times, ids and what is compared elsewhere; empty values are as absent."""
-    kept = {key: value for key, value in config.items() if key not in ("created", "history", "rootfs", "config")}
+    """The whole document but ids, times that are chance and what is compared elsewhere; empty values are as absent."""
+    kept = {key: value for key, value in config.items() if key not in ("history", "rootfs", "config")}
+    if not _is_of_input(kept.get("created")):
+        del kept["created"]
     # A cache export and a provenance are BuildKit's own business.
     kept = {key: value for key, value in kept.items() if not key.startswith("moby.buildkit.")}
     inner = {
@@ -248,7 +262,7 @@ def differences(want: Observed, got: Observed) -> list[str]:
         found.append(f"base: {want['base']!r} there, {got['base']!r} here")
     found += _pairs("config", _flat(want["config"]), _flat(got["config"]))
     found += _pairs("history", _numbered(want["history"]), _numbered(got["history"]))
-    found += _pairs("tree", want["tree"], _without_kept_times(want["tree"], got["tree"]))
+    found += _pairs("tree", *_without_kept_times(want["tree"], got["tree"]))
     found += _pairs("removed", dict.fromkeys(want["removed"], "gone"), dict.fromkeys(got["removed"], "gone"))
     if len(want["layers"]) != len(got["layers"]):
         found.append(f"layers: {len(want['layers'])} there, {len(got['layers'])} here")

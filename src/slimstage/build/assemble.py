@@ -43,13 +43,21 @@ def assemble_config(
     """The stage's config, complete: diff IDs, history and times.
 
     base_diff_ids: of the base image. layers: the stage's own, by step: one, or those that its layer was split into.
-    epoch_s: SOURCE_DATE_EPOCH, replaces every time but the base's. fallback_s: the time of an image without own layers.
+    epoch_s: SOURCE_DATE_EPOCH, replaces every time but the base's. fallback_s: the time of an image without layers of its
+    own, on a base that says no time.
     Returns a config in which every entry of history that is not empty has its diff ID, in order.
     """
     diff_ids = list(base_diff_ids)
+    below = _own(stage, base_diff_ids)
     made = [layers[entry.step][0].created_s for entry in stage.history if entry.step is not None]
-    # An entry without a layer happened with the layer before it; ahead of the first, with the first.
-    now = float(epoch_s) if epoch_s is not None else (made[0] if made else fallback_s)
+    # An entry without a layer happened with the layer before it; ahead of the first, with the first; without any, with
+    # the base.
+    if epoch_s is not None:
+        now = timestamp(epoch_s)
+    elif made:
+        now = timestamp(made[0])
+    else:
+        now = next((each.created for each in reversed(below) if each.created), None) or timestamp(fallback_s)
     history: list[HistoryEntry] = []
     for entry in stage.history:
         facts = layers[entry.step] if entry.step is not None else (None,)
@@ -57,20 +65,17 @@ def assemble_config(
             if fact is not None:
                 diff_ids.append(fact.diff_id)
                 if epoch_s is None:
-                    now = fact.created_s
+                    now = timestamp(fact.created_s)
             history.append(
                 HistoryEntry(
-                    created=timestamp(now),
+                    created=now,
                     created_by=entry.created_by,
                     comment=f"{entry.comment}: {fact.holds}" if fact is not None and fact.holds else entry.comment,
-                    author=stage.config.author or "" if entry.created_by.startswith("MAINTAINER") else "",
                     empty_layer=fact is None,
                 )
             )
-    created = timestamp(now) if history or stage.config.created is None else stage.config.created
-    return replace(
-        stage.config, created=created, diff_ids=tuple(diff_ids), history=(*_own(stage, base_diff_ids), *history)
-    )
+    created = now if history or stage.config.created is None else stage.config.created
+    return replace(stage.config, created=created, diff_ids=tuple(diff_ids), history=(*below, *history))
 
 
 def _own(stage: StagePlan, base_diff_ids: Sequence[Digest]) -> tuple[HistoryEntry, ...]:

@@ -187,7 +187,7 @@ class ImageMaker:
         return Times(epoch) if output.rewrites_timestamps and epoch is not None else Times()
 
     def _first_made(self, target: StagePlan) -> float:
-        """The time of an image without own layers: when its config was first made here, so that its ID stays."""
+        """The time of an image without own layers, when its base says none: of its first making here, so that its ID stays."""
         key = "made-" + digest_json([repr(target.config), [entry.created_by for entry in target.history]])[7:]
         known = self._store.records.get(key)
         if known is None:

@@ -95,9 +95,13 @@ def sandbox_spec(step: RunStep, inputs: RunInputs, request: BuildRequest, upper:
             mounts.append(Tmpfs(mount.target, mount.size_bytes))
         elif isinstance(mount, SecretMount):
             mounts += _secret(mount, inputs.secrets, environment)
-        elif mount.id in inputs.agents:
-            mounts.append(_agent(mount, inputs.agents[mount.id], agents, environment))
+        else:
+            target = mount.target or f"/run/buildkit/ssh_agent.{agents}"
             agents += 1
+            # Said of the first, also when no agent was given: as in BuildKit.
+            environment.setdefault("SSH_AUTH_SOCK", target)
+            if mount.id in inputs.agents:
+                mounts.append(SocketMount(target, inputs.agents[mount.id], mount.mode, mount.uid, mount.gid))
     if step.script is not None:
         mounts.append(FileMount(SCRIPT_PATH, step.script.encode("utf-8", "surrogateescape"), mode=0o755))
     for name, value in step.proxy_env:
@@ -242,12 +246,6 @@ def _secret(mount: SecretMount, values: Mapping[str, bytes], environment: dict[s
     if mount.target is None:
         return []
     return [FileMount(mount.target, value, mode=mount.mode, uid=mount.uid, gid=mount.gid)]
-
-
-def _agent(mount: SshMount, socket: str, number: int, environment: dict[str, str]) -> Mount:
-    target = mount.target or f"/run/buildkit/ssh_agent.{number}"
-    environment.setdefault("SSH_AUTH_SOCK", target)
-    return SocketMount(target, socket, mode=mount.mode, uid=mount.uid, gid=mount.gid)
 
 
 def host_bundle() -> str | None:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 
 from slimstage.build.destination import Destination, disk_errors
+from slimstage.build.owners import parse_owner
 from slimstage.errors import ContextError
-from slimstage.oci.user import GROUP, PASSWD, resolve_user
 from slimstage.plan.graph import WorkdirStep
 from slimstage.store.snapshots import Draft
 from slimstage.tree.union import UnionTree
@@ -31,12 +31,11 @@ def workdir_step(step: WorkdirStep, parent: Sequence[str], draft: Draft, *, now_
     Raises ContextError when the path is no directory, PlanError when the user is not in the stage's passwd, StoreError.
     """
     with disk_errors(step.title), UnionTree(parent) as below:
-        user = _text(below.read(PASSWD)) if step.user else None
-        identity = resolve_user(step.user, user, _text(below.read(GROUP)) if step.user else None)
+        owner = parse_owner(step.user, below.read) if step.user else None
         with Destination(
             draft.path,
             below if parent else None,
-            owner=(identity.uid, identity.gid) if step.user else None,
+            owner=owner,
             now_ns=now_ns or time.time_ns(),
         ) as into:
             path = into.resolve(step.path)
@@ -49,7 +48,3 @@ def workdir_step(step: WorkdirStep, parent: Sequence[str], draft: Draft, *, now_
                 into.make_directories(path)
             into.finish()
     return WorkdirResult(was_made)
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode("utf-8", "surrogateescape")

@@ -58,7 +58,13 @@ class LocalContext:
     # Lookups --------------------------------------------------------------------------------------------------
 
     def resolve(self, path: str, *, follows_last: bool = True) -> str:
-        """The path without symlinks, inside this directory; what does not exist stays. Raises ContextError on a loop."""
+        """The path without symlinks, inside this directory; what does not exist stays, and an ignored symlink with it.
+
+        Raises ContextError on a loop.
+        """
+        return self._follow(path, self.ignored, follows_last=follows_last)
+
+    def _follow(self, path: str, ignored: PatternMatcher | None, *, follows_last: bool = True) -> str:
         todo = _names(path)
         done: list[str] = []
         links = 0
@@ -69,7 +75,7 @@ class LocalContext:
                 continue
             here = "/".join([*done, name])
             target = self._readlink(here) if todo or follows_last else None
-            if target is None:
+            if target is None or (ignored is not None and ignored.match_below(here)[0]):
                 done.append(name)
                 continue
             links += 1
@@ -92,11 +98,15 @@ class LocalContext:
         return entry
 
     def kept_out(self, path: str) -> Pattern | None:
-        """The pattern that keeps an existing path out of this context; None when there is none such."""
+        """The pattern that keeps an existing path, or a symlink on the way to it, out of this context; None: no such."""
         if self.ignored is None:
             return None
         resolved = self.resolve(path)
-        return self.ignored.keeping_out(resolved) if resolved and self._entry(resolved) is not None else None
+        if self._entry(resolved) is None:
+            # Missing all the same, unless the way to it leads through an ignored symlink.
+            while resolved and self._readlink(resolved) is None:
+                resolved = resolved.rpartition("/")[0]
+        return self.ignored.keeping_out(resolved) if resolved else None
 
     def names(self, path: str) -> list[str]:
         """Names in a directory at a resolved path, without what is ignored, sorted by bytes."""
@@ -109,12 +119,12 @@ class LocalContext:
 
     def all_names(self, path: str) -> list[str]:
         """Names in a directory, symlinks followed inside, ignored ones too, in no order. Raises ContextError."""
-        with self._directory(self.resolve(path)) as opened:
+        with self._directory(self._follow(path, None)) as opened:
             return os.listdir(opened.fd)
 
     def link_at(self, path: str) -> str | None:
         """The target of the symlink that `path` is, ignored or not; None when it is none."""
-        return self._readlink(self.resolve(path, follows_last=False))
+        return self._readlink(self._follow(path, None, follows_last=False))
 
     def walk(self, path: str) -> Iterator[Entry]:
         """All below a resolved directory that is not ignored, directories first, sorted by bytes; not itself."""
@@ -147,7 +157,7 @@ class LocalContext:
 
     def read(self, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
         """A small file, symlinks followed inside, ignored or not; None when there is none. Raises ContextError."""
-        resolved = self.resolve(path)
+        resolved = self._follow(path, None)
         try:
             fd = open_real(self._fd, resolved, _READ_FILE)
         except FileNotFoundError:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from slimstage.dockerfile import commands
 from slimstage.dockerfile.commands import Common, command_of
-from slimstage.dockerfile.expand import expand_words
 from slimstage.dockerfile.faults import Faults, guess, quoted
 from slimstage.dockerfile.flags import read_flags
 from slimstage.dockerfile.instructions import (
@@ -30,11 +29,8 @@ from slimstage.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from slimstage.dockerfile.ports import PROTOCOLS, check_port
 from slimstage.dockerfile.syntax import KEYWORDS, Node
-from slimstage.dockerfile.values import SIGNAL_NAMES, parse_signal
 from slimstage.dockerfile.words import SPACE, cut_at_blanks
-from slimstage.errors import DockerfileError
 from slimstage.regex import pattern
 
 _NEVER_TRIGGERS = frozenset(("from", "maintainer"))
@@ -154,17 +150,6 @@ def _expose(node: Node, common: Common, faults: Faults) -> Instruction | None:
     read_flags(node, faults)
     if not _needs_argument(node, faults, "PORT or EXPOSE PORT/udp"):
         return None
-    for word in node.args:
-        if "$" in word.text:
-            continue
-        try:
-            for text in expand_words(word.text, {}):
-                check_port(text)
-        except ValueError as error:
-            hint = guess(word.text.rpartition("/")[2], PROTOCOLS) if "/" in word.text else None
-            faults.add("bad-port", str(error), node.span_of(word), hint=hint)
-        except DockerfileError as error:
-            faults.take(error, node.span_of(word))
     return Expose(**common, ports=tuple(word.text for word in node.args))
 
 
@@ -185,15 +170,7 @@ def _stop_signal(node: Node, common: Common, faults: Faults) -> Instruction | No
     read_flags(node, faults)
     if not _needs_argument(node, faults, "SIGNAL"):
         return None
-    text = node.rest.text
-    if not set("$'\"\\`") & set(text):  # else it is judged when it is expanded
-        try:
-            parse_signal(text)
-        except ValueError as error:
-            known = [f"SIG{name}" for name in SIGNAL_NAMES] if text.upper().startswith("SIG") else SIGNAL_NAMES
-            faults.add("bad-signal", str(error), node.span_of(node.rest), hint=guess(text.upper(), known))
-            return None
-    return StopSignal(**common, signal=text)
+    return StopSignal(**common, signal=node.rest.text)
 
 
 def _onbuild(node: Node, common: Common, faults: Faults) -> Instruction | None:

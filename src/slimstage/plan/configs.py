@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from slimstage.diagnostics import Span
+from slimstage.dockerfile.faults import guess
 from slimstage.dockerfile.instructions import Command
-from slimstage.dockerfile.ports import check_port
-from slimstage.dockerfile.values import parse_signal
+from slimstage.dockerfile.ports import PROTOCOLS, check_port
+from slimstage.dockerfile.values import SIGNAL_NAMES, parse_signal
 from slimstage.errors import PlanError
 from slimstage.oci.config import HealthConfig, ImageConfig
 from slimstage.oci.descriptor import Platform
@@ -148,7 +149,8 @@ def ports(words: Iterable[str], span: Span) -> tuple[str, ...]:
         try:
             ranges.add(check_port(word))
         except ValueError as error:
-            hint = "write a port, a range or PORT/udp, like 8080, 8000-8010, 53/udp"
+            hint = guess(word.rpartition("/")[2], PROTOCOLS) if "/" in word else None
+            hint = hint or "write a port, a range or PORT/udp, like 8080, 8000-8010, 53/udp"
             raise PlanError(str(error), code="bad-port", span=span, hint=hint) from error
     found: list[str] = []
     free: dict[str, int] = {}
@@ -180,4 +182,6 @@ def check_signal(signal: str, span: Span) -> None:
     try:
         parse_signal(signal)
     except ValueError as error:
-        raise PlanError(str(error), code="bad-signal", span=span, hint="write it like SIGTERM or 15") from error
+        known = [f"SIG{name}" for name in SIGNAL_NAMES] if signal.upper().startswith("SIG") else SIGNAL_NAMES
+        hint = guess(signal.upper(), known) or "write it like SIGTERM or 15"
+        raise PlanError(str(error), code="bad-signal", span=span, hint=hint) from error

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/expected.
 
 
 @pytest.fixture(scope="module")
-def builder(tmp_path_factory: pytest.TempPathFactory) -> Slimstage:
+def builder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slimstage]:
     home = tmp_path_factory.mktemp("differential")
-    return Slimstage(home, Bases(home))
+    bases = Bases(home)
+    yield Slimstage(home, bases)
+    bases.web.close()
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)

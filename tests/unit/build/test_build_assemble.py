@@ -54,6 +54,14 @@ def test_an_image_without_layers_has_the_fallback_time() -> None:
     assert config.created == "1970-01-01T00:00:09Z"
 
 
+def test_an_image_without_layers_has_the_time_of_its_base() -> None:
+    below = (HistoryEntry(created="2020-01-02T03:04:05Z"), HistoryEntry(empty_layer=True))
+    config = assemble_config(
+        stage(StageHistory("ENV a=b", None), base_history=below), [BASE], {}, epoch_s=None, fallback_s=9.0
+    )
+    assert config.created == config.history[-1].created == "2020-01-02T03:04:05Z"
+
+
 def test_a_base_whose_history_lies_gets_one_that_fits() -> None:
     config = assemble_config(stage(*HISTORY, base_history=()), [BASE, BASE], LAYERS, epoch_s=None, fallback_s=9.0)
     assert sum(not entry.empty_layer for entry in config.history) == len(config.diff_ids) == 4

@@ -60,6 +60,17 @@ def test_an_excluded_directory_with_nothing_let_in_is_gone(tmp_path: Path) -> No
         assert made.lstat("dir") is None
 
 
+def test_an_ignored_symlink_leads_nowhere(tmp_path: Path) -> None:
+    with context(
+        tmp_path, {"a": "", "s": Symlink("a"), "d/f": "", "sd": Symlink("d"), "ok": Symlink("a")}, "s", "sd"
+    ) as made:
+        assert [made.lstat(made.resolve(path)) for path in ("s", "sd/f")] == [None, None]
+        assert [str(made.kept_out(path)) for path in ("s", "sd/f", "sd/missing")] == ["s", "sd", "sd"]
+        assert made.kept_out("d/missing") is None
+        assert made.resolve("ok") == "a"
+        assert made.read("s") == b""
+
+
 def test_a_directory_that_is_excluded_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     scandir = os.scandir

@@ -144,6 +144,22 @@ def test_a_port_that_is_none_after_expansion_is_refused() -> None:
     assert error.hint is not None
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "hint"),
+    [
+        ("EXPOSE 9 80/tpc", "bad-port", 'did you mean "tcp"?'),
+        ("EXPOSE 9-8", "bad-port", "write a port, a range or PORT/udp, like 8080, 8000-8010, 53/udp"),
+        ("STOPSIGNAL SIGTREM", "bad-signal", 'did you mean "SIGTERM"?'),
+        ("STOPSIGNAL 0", "bad-signal", "write it like SIGTERM or 15"),
+    ],
+)
+def test_a_wrong_port_or_signal_is_refused_where_the_target_needs_it(line: str, code: str, hint: str) -> None:
+    error = refused(f"FROM busybox\n{line}\n")
+    assert (error.code, error.hint) == (code, hint)
+    graph = planned(f"FROM busybox\n{line}\nFROM busybox\nONBUILD {line}\n")
+    assert target(graph).config.on_build == (line,)
+
+
 def test_volumes_and_labels_are_expanded() -> None:
     graph = planned('FROM busybox\nENV D=/d K=k\nVOLUME ["/b", "$D"]\nLABEL $K="a b" z=1\nLABEL k=2\n')
     made = target(graph).config
