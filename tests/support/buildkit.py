@@ -203,22 +203,14 @@ class Slimstage:
         _must_be_built(self._build(case, place, f"type=local,dest={to}"))
 
     def _build(self, case: Case, place: Path, output: str, *more: str) -> subprocess.CompletedProcess[str]:
-<<<<<<< HEAD
+        self.bases.web.top = place / "context"
         args = ["build", "--progress=plain", "--network=none", "--no-cache"]
         args += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
-        environment = {**os.environ, "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
+        environment = {**os.environ, **self.bases.web.environment(), "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
         try:
             done = forking.as_text(forking.run(args, env=environment, timeout=BUILD_TIMEOUT_S))
         except subprocess.TimeoutExpired:
             return _too_long(args)
-=======
-        self.bases.web.top = place / "context"
-        command = [sys.executable, "-m", "slimstage", "build", "--progress=plain", "--network=none", "--no-cache"]
-        command += [*self.bases.options(), "--output", output, *case.options(place), *more, str(place / "context")]
-        done = _run(
-            command, {**os.environ, **self.bases.web.environment(), "SLIMSTAGE_ROOT": str(self.root), "NO_COLOR": "1"}
-        )
->>>>>>> d793c08 (differential: URLs, repositories, further contexts and the command line are generated; six rules mended)
         if done.returncode not in (0, 1, 2, 3, _TIMED_OUT) or "Traceback (most recent call last)" in done.stderr:
             raise RuntimeError(f"slimstage ended with {done.returncode}: {done.stderr[-4000:]}")
         return done
