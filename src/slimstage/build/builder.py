@@ -47,6 +47,7 @@ from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 
 if TYPE_CHECKING:
+    from slimstage.build.attesting import Attestor
     from slimstage.build.caching import StepFact
     from slimstage.cache.remote import RemoteCache
 
@@ -274,7 +275,7 @@ class _Engine:
         that has blobs, else of the first.
         """
         prepared, request = self.prepared, self._request
-        outputs = Outputs(request, self._store, self._emit, self._clock, self._cancel)
+        outputs = Outputs(request, self._store, self._emit, self._clock, self._cancel, self._attestor())
         written: list[OutputResult] = []
         made: list[tuple[BuiltImage, ...]] = []
         for output in request.outputs:
@@ -285,6 +286,17 @@ class _Engine:
             written.append(outputs.write(output, made[-1], self._images.times(output)))
         packed = (images for images in made if all(image.blobs and all(image.blobs) for image in images))
         return next(packed, made[0]), tuple(written)
+
+    def _attestor(self) -> Attestor | None:
+        request = self._request
+        if not request.sbom and request.provenance is None:
+            return None
+        from slimstage.build.attesting import Attestor  # few builds attest
+
+        names = dict.fromkeys([*request.tags, *(name for output in request.outputs for name in output.names)])
+        return Attestor(
+            self.prepared, self._store, self._job.opened.dockerfile_text, tuple(names), time.time() - self._clock()
+        )
 
     def _index_digest(self, images: Sequence[BuiltImage], outputs: Sequence[OutputResult]) -> str | None:
         """Of several platforms; where no output wrote an index, of the one that the store would have."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from slimstage.build.image import BuiltImage, annotations_of, index_of
 from slimstage.build.packing import Times
@@ -29,6 +29,9 @@ from slimstage.store.space import saying_space
 from slimstage.store.store import Store
 from slimstage.values import replace
 
+if TYPE_CHECKING:
+    from slimstage.build.attesting import Attestor
+
 
 class Outputs:
     """Writes the outputs of one build, in the order of the request."""
@@ -40,10 +43,11 @@ class Outputs:
         listener: Listener,
         clock: Callable[[], float],
         cancel: threading.Event | None = None,
+        attestor: Attestor | None = None,
     ) -> None:
-        """cancel: ends a push when it is set."""
+        """cancel: ends a push when it is set. attestor: adds to each image that is written what belongs to it."""
         self._request, self._store, self._emit, self._clock = request, store, listener, clock
-        self._cancel = cancel or threading.Event()
+        self._cancel, self._attestor = cancel or threading.Event(), attestor
 
     def write(self, output: OutputSpec, images: Sequence[BuiltImage], times: Times) -> OutputResult:
         """Writes one output, of one image or those of several platforms; what was at its place before is there until the
@@ -118,16 +122,23 @@ class Outputs:
         manifest = image.manifest(output)
         self._store.blobs.put(image.config_bytes)
         self._store.blobs.put(manifest.raw)
+        if self._attestor is not None:
+            self._attestor.attest(image, manifest)
         return manifest.digest
 
     def _export(self, output: OutputSpec, images: Sequence[BuiltImage]) -> AnyExport:
         sources = [StoreSource(self._store.blobs, self._put(output, image)) for image in images]
+        artifacts = tuple(
+            each for source in sources for each in self._store.referrers.sources(source.digest) if self._attestor
+        )
         if len(images) == 1:
             (image,) = images
             annotations = annotations_of(output, "manifest-descriptor", image.platform)
-            return Export(sources[0], self._names(output), annotations, image.platform)
+            return Export(sources[0], self._names(output), annotations, image.platform, artifacts)
         index = index_of(output, images)
-        return IndexExport(index, tuple(sources), self._names(output), annotations_of(output, "index-descriptor"))
+        return IndexExport(
+            index, tuple(sources), self._names(output), annotations_of(output, "index-descriptor"), artifacts
+        )
 
     def _archive(self, output: OutputSpec, images: Sequence[BuiltImage]) -> Digest:
         from slimstage.store.layout_sink import LayoutSink  # only for this kind of output

@@ -99,6 +99,10 @@ class BuildRequest:
     cache_from: tuple[CachePlace, ...] = ()
     """Caches of other machines, asked in this order after the store's own."""
     cache_to: tuple[CacheTarget, ...] = ()
+    sbom: bool = False
+    """`--sbom`: bills of materials belong to the images that are written."""
+    provenance: Literal["min", "max"] | None = None
+    """`--provenance`: so does a statement of where they come from."""
     carries_cache_mounts: bool = False
     """`--cache-mounts`: what `RUN --mount=type=cache` directories hold travels with the cache."""
 

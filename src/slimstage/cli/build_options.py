@@ -33,6 +33,11 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     option("--label", multiple=True, metavar="KEY=VALUE", group=_IMAGE, help="Add a label to the image's config."),
     option("--annotation", multiple=True, metavar="[WHERE:]KEY=VALUE", group=_IMAGE,
            help="Annotate the manifest, index, manifest-descriptor or index-descriptor."),
+    option("--sbom", is_flag=False, flag_value="true", metavar="[=true|false]", group=_IMAGE,
+           help="Attach bills of materials (SPDX, CycloneDX) to the image."),
+    option("--provenance", is_flag=False, flag_value="true", metavar="[=false|mode=max]", group=_IMAGE,
+           help="Attach a statement of what the image was built from (SLSA)."),
+    option("--attest", multiple=True, metavar="type=sbom|provenance,…", group=_IMAGE, help="The same, in buildx's words."),
     option("--reproducible", is_flag=True, group=_IMAGE,
            help="The same inputs give the same digest anywhere; times are clamped to SOURCE_DATE_EPOCH (else 1980)."),
     option("--layers", metavar="HOW", group=_IMAGE,
@@ -98,16 +103,13 @@ REFUSED = {
     "--squash": "copy what is needed into a last stage instead: it holds nothing else",
     "--security-opt": "use --allow=security.insecure with RUN --security=insecure",
     "--isolation": "isolation is Windows' own; --sandbox chooses the backend here",
-    "--attest": "attestations are not made yet; leave it out",
-    "--sbom": "attestations are not made yet; leave it out",
-    "--provenance": "attestations are not made yet; leave it out",
     "--cpu-period": "write --cpus=QUOTA/PERIOD, as a number",
     "--cpu-quota": "write --cpus=QUOTA/PERIOD, as a number",
 }
 """Flags whose absence the user would miss: an error that says what to do."""
 
 _HARMLESS_VALUES = {"false", "0", "default"}
-"""`--provenance=false`, `--squash=false`, `--isolation=default` ask for nothing."""
+"""`--squash=false`, `--isolation=default` ask for nothing."""
 
 _SWITCHES = {"--rm", "--force-rm", "--compress", "--disable-content-trust", "--squash"}
 
@@ -139,8 +141,6 @@ def foreign_flags(given: dict[str, Any]) -> tuple[list[str], list[str]]:
     for flag in (*IGNORED, *REFUSED):
         value = given.pop(_destination(flag), None)
         texts = [value] if isinstance(value, str) else list(value or ())
-        if flag == "--attest":
-            texts = [text for text in texts if "disabled=true" not in text]
         if any(text.lower() not in _HARMLESS_VALUES for text in texts):
             (ignored if flag in IGNORED else refused).append(flag)
     return ignored, refused

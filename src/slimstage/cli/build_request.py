@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from slimstage.build.request import BuildRequest, OutputSpec, SecretSource
 from slimstage.cache.places import CachePlace, CacheTarget
+from slimstage.cli.attest_flags import attested
 from slimstage.cli.cache_places import parse_cache_from, parse_cache_to
 from slimstage.cli.outputs import check_pushed, parse_annotation, parse_output
 from slimstage.cli.secrets import parse_secret, parse_ssh
@@ -86,6 +87,9 @@ def make_request(
     tags = merged.each("tag", _tag)
     platforms = _platforms(merged)
     arguments = _arguments(merged, environment)
+    sbom, provenance = attested(
+        merged.each("attest", str), merged.one("sbom", str, None), merged.one("provenance", str, None)
+    )
     with merged.value("file") as dockerfile:
         pass
     return BuildRequest(
@@ -120,6 +124,8 @@ def make_request(
             'Literal["native", "runc"]',
             merged.one("sandbox", lambda text: one_of(text, ("native", "runc"), "--sandbox"), "native"),
         ),
+        sbom=sbom,
+        provenance=provenance,
         registries=settings.registries,
         cache_from=merged.each("cache-from", lambda text: parse_cache_from(text, environment)),
         carries_cache_mounts=merged.switch("cache-mounts"),

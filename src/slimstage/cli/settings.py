@@ -35,6 +35,7 @@ BUILD_KEYS: Mapping[str, Form] = {
     "cache-to": "texts",
     "cpus": "number",
     "file": "text",
+    "sbom": "switch",
     "host-certs": "switch",
     "jobs": "whole",
     "label": "pairs",

@@ -36,6 +36,17 @@ class Verb(HasHelp):
             long.setdefault(name, option)
         return parser
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """An option whose value may be left out takes none but by `=`: in `build --rm .` the dot is the context."""
+        alone = {
+            name: str(each.flag_value)
+            for each in self.params
+            if isinstance(each, click.Option) and not each.is_flag and isinstance(each.flag_value, str)
+            for name in each.opts
+        }
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_args(ctx, [f"{a}={alone[a]}" if a in alone else a for a in args[:end]] + args[end:])
+
     def groups(self, ctx: click.Context) -> dict[str, list[click.Parameter]]:
         """The shown options by group, in the order of declaration, the ungrouped ones last."""
         found: dict[str, list[click.Parameter]] = {}

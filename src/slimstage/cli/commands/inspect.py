@@ -21,6 +21,7 @@ from slimstage.oci.reference import familiar
 _EXAMPLES = """\
 slimstage inspect iris              config, layers and names, as JSON
 slimstage inspect --verify iris     check digests, sizes and everything an image has to be
+slimstage inspect --sbom iris       what it is made of, as SPDX; --sbom=cyclonedx, --provenance
 slimstage inspect --platform linux/arm64 iris    that image of an index of several
 slimstage inspect --format '{{.Size}}' iris    one number of it, for a script
 slimstage inspect swift-pot         a container\
@@ -31,6 +32,8 @@ slimstage inspect swift-pot         a container\
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_images)
 @option("--verify", is_flag=True, help="Verify the images instead of showing them; status 1 when one is not valid.")
 @option("--platform", metavar="OS/ARCH", help="Which image of an index to show [default: this host's].")
+@option("--sbom", is_flag=False, flag_value="spdx", metavar="[=spdx|cyclonedx]", help="Show the bill of materials.")
+@option("--provenance", is_flag=True, help="Show the statement of what it was built from.")
 @option(
     "-f", "--format", "template", metavar="TEMPLATE", help="A Go template, as docker inspect takes it: '{{.Size}}'."
 )
@@ -43,6 +46,8 @@ def command(
     names: tuple[str, ...],
     verify: bool,
     platform: str | None,
+    sbom: str | None,
+    provenance: bool,
     template: str | None,
     as_json: bool,
 ) -> None:
@@ -56,6 +61,12 @@ def command(
         if as_json:
             print_json(verdicts)
         ctx.exit(0 if all(verdict["is_valid"] for verdict in verdicts) else 1)
+    if sbom is not None or provenance:
+        from slimstage.cli.attested import attested_documents
+
+        documents = [attested_documents(session, name, wanted, sbom, provenance=provenance) for name in names]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return
     if template is not None and template != "json":
         from slimstage.cli.go_template import Template
 
