@@ -174,7 +174,9 @@ class ImageMaker:
         times = self.times(output)
         if output.kind in ("local", "tar"):
             return LayerFormat(times=times), False
-        compression = output.compression or ("gzip" if output.kind == "oci" or output.pushes else "uncompressed")
+        # What is attested names a manifest: it has to be the one that a push sends.
+        is_sent = output.pushes or self._request.sbom or self._request.provenance is not None
+        compression = output.compression or ("gzip" if output.kind != "docker" and (output.kind == "oci" or is_sent) else "uncompressed")
         level = output.compression_level
         wants_blob = output.kind in ("oci", "docker") or compression != "uncompressed"
         return LayerFormat(compression, level if compression != "uncompressed" else None, times), wants_blob
