@@ -176,7 +176,8 @@ class ImageMaker:
             return LayerFormat(times=times), False
         # What is attested names a manifest: it has to be the one that a push sends.
         is_sent = output.pushes or self._request.sbom or self._request.provenance is not None
-        compression = output.compression or ("gzip" if output.kind != "docker" and (output.kind == "oci" or is_sent) else "uncompressed")
+        packs = output.kind == "oci" or (is_sent and output.kind == "image")
+        compression = output.compression or ("gzip" if packs else "uncompressed")
         level = output.compression_level
         wants_blob = output.kind in ("oci", "docker") or compression != "uncompressed"
         return LayerFormat(compression, level if compression != "uncompressed" else None, times), wants_blob
