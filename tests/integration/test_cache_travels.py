@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,6 +130,43 @@ def test_no_secret_variable_or_command_is_in_what_a_cache_says(stages: Project, 
     assert b'"content"' in said
     for word in (b"hidden", b"TOKEN", b"/dev/null", b"LEVEL"):
         assert word not in said
+
+
+def test_lies_about_diff_ids_sizes_and_places_are_misses(stages: Project, tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    digest = stages.document("--cache-to", f"type=local,dest={place},mode=max")["caches"][0]["digest"]
+    manifest = json.loads((place / "blobs" / digest.replace(":", "/")).read_text())
+    document = json.loads((place / "blobs" / manifest["config"]["digest"].replace(":", "/")).read_text())
+
+    def put(value: object) -> tuple[str, int]:
+        data = json.dumps(value).encode()
+        name = hashlib.sha256(data).hexdigest()
+        (place / "blobs/sha256" / name).write_bytes(data)
+        return f"sha256:{name}", len(data)
+
+    def changed(**fields: object) -> dict[str, Any]:
+        """The build with a cache that says this of the layers of the last stage."""
+        layers = [*document["layers"][:-3], *({**layer, **fields} for layer in document["layers"][-3:])]
+        config, size = put({**document, "layers": layers})
+        told = {**manifest, "config": {**manifest["config"], "digest": config, "size": size}}
+        entry, size = put(told)
+        index = json.loads((place / "index.json").read_text())
+        index["manifests"][0] |= {"digest": entry, "size": size}
+        (place / "index.json").write_text(json.dumps(index))
+        name = f"m{len(list(tmp_path.iterdir()))}"
+        return stages.document("-t", "x", "--cache-from", f"type=local,src={place}", **other(stages, name))
+
+    for fields in ({"diffID": "sha256:" + "0" * 64}, {"size": 10}):
+        built = changed(**fields)
+        assert [warning["code"] for warning in built["warnings"]] == ["cache-broken"]
+        assert runs(built) == [
+            "COPY --from=tool /tool /tool",
+            "COPY own.txt /",
+            "RUN cat /tool/count /own.txt > /result",
+        ]
+    built = changed(blob=99)
+    assert [warning["code"] for warning in built["warnings"]] == ["cache-broken"]
+    assert len(runs(built)) == 9
 
 
 MOUNTED = """\

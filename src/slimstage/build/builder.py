@@ -106,7 +106,7 @@ def _opened(request: BuildRequest, store: Store, listener: Listener, cancel: thr
         if request.cache_from:
             from slimstage.build.caching import remote_cache  # few builds have such caches
 
-            job.remote = remote_cache(job.request, store, job.emit, job.clock)
+            job.remote = remote_cache(job.request, store, job.emit, job.clock, cancel)
             cleanup.callback(job.remote.close)
         yield job
 
@@ -193,6 +193,8 @@ class _Engine:
                     "lets a package that stays the same keep its layer",
                 )
         try:
+            if self._job.remote is not None:
+                self._job.remote.load()  # not while nobody can prune
             with self._store.session.steady():
                 self.scheduler.probe(self.targets())
             check_foreign(self.prepared, self.scheduler.undone(self.targets()))

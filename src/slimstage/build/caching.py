@@ -20,7 +20,7 @@ from slimstage.cache.places import CacheTarget
 from slimstage.cache.remote import RemoteCache
 from slimstage.cache.sources import CacheSink
 from slimstage.digest import Digest
-from slimstage.errors import SlimstageError
+from slimstage.errors import Interrupted, SlimstageError
 from slimstage.events import CacheWritten, Listener, TransferProgress, Warned
 from slimstage.oci.config import LIMIT_BYTES
 from slimstage.oci.config import to_json as config_bytes
@@ -43,12 +43,14 @@ _MOST_KEYS = 8
 """Of one result: those of this build, and the latest others that the store knows it by."""
 
 
-def remote_cache(request: BuildRequest, store: Store, listener: Listener, clock: Callable[[], float]) -> RemoteCache:
+def remote_cache(
+    request: BuildRequest, store: Store, listener: Listener, clock: Callable[[], float], cancel: threading.Event
+) -> RemoteCache:
     """The caches of the request; nothing is asked of them yet. Without a cache (`--no-cache`) there are none."""
     places = () if request.no_cache else request.cache_from
     platform = request.platform or host_platform()
     openers = [(str(place), partial(open_source, place, request.registries, platform)) for place in places]
-    return RemoteCache(store, openers, packing=PACK_VERSION, listener=listener, clock=clock)
+    return RemoteCache(store, openers, packing=PACK_VERSION, listener=listener, clock=clock, cancel=cancel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,8 @@ class CacheWriter:
         cancel: threading.Event | None = None,
     ) -> None:
         """remote: has cache directories that are not here. cancel: ends waiting for those in use."""
-        self._mounts = MountExports(store, remote, cancel)
+        self._cancel = cancel or threading.Event()
+        self._mounts = MountExports(store, remote, self._cancel)
         self._request, self._prepared, self._store, self._packer = request, prepared, store, packer
         self._emit, self._clock = listener, clock
 
@@ -178,7 +181,7 @@ class CacheWriter:
         try:
             return self._write(target, open_sink(target, self._request.registries, self._origins), facts)
         except SlimstageError as error:
-            if not target.ignores_errors:
+            if not target.ignores_errors or isinstance(error, Interrupted):
                 raise
             text = f"the cache was not written to {target.place}: {error.message}"
             self._emit(Warned(self._clock(), "cache-not-written", text))
@@ -198,6 +201,8 @@ class CacheWriter:
 
         def progress(count: int) -> None:
             nonlocal done
+            if self._cancel.is_set():
+                raise Interrupted("the transfer was called off")
             done += count
             self._emit(TransferProgress(self._clock(), "", f"cache to {target.place}", done, total))
 

@@ -34,7 +34,7 @@ from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.values import dataclass
 
-_MOST_FAILURES = 3
+_MOST_FAILURES = 10
 """Things of one cache that may be broken before nothing more is asked of it."""
 
 
@@ -64,8 +64,10 @@ class RemoteCache:
         packing: str = "",
         listener: Listener = ignore,
         clock: Callable[[], float] = lambda: 0.0,
+        cancel: threading.Event | None = None,
     ) -> None:
-        """sources: what each is called, and what opens it. packing: of this version's packer."""
+        """sources: what each is called, and what opens it. packing: of this version's packer. cancel: ends transfers."""
+        self._cancel = cancel or threading.Event()
         self._store, self._openers, self._packing = store, list(sources), packing
         self._emit, self._clock = listener, clock
         self._lock = threading.Lock()
@@ -81,6 +83,10 @@ class RemoteCache:
         """Ends transfers. Idempotent."""
         for source in self._opened:
             source.close()
+
+    def load(self) -> None:
+        """Reads what the caches say, if that was not done yet: it may wait for a network."""
+        self._asked()
 
     def find(self, key: str) -> Record | None:
         """The record of the first cache that has the step's layer; else one that has only its content key."""
@@ -216,6 +222,8 @@ class RemoteCache:
 
         def progress(count: int) -> None:
             nonlocal done
+            if self._cancel.is_set():
+                raise Interrupted("the transfer was called off")
             done += count
             what = f"from {known.name} {layer.blob.digest[7:19]}"
             self._emit(TransferProgress(self._clock(), "", what, done, layer.blob.size))
