@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import tarfile
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -297,8 +298,9 @@ def test_other_tools_read_the_layout(cross: Project, tmp_path: Path) -> None:
     output("skopeo", "copy", "-q", "--all", place.rpartition(":docker")[0], f"dir:{tmp_path}/dir")
     assert json.loads((tmp_path / "dir/manifest.json").read_text()) == raw
     assert "1" in output("umoci", "list", "--layout", tmp_path / "app")
-    podman = ["podman", "--root", tmp_path / "pod", "--runroot", tmp_path / "podrun", "--storage-driver", "vfs"]
-    pulled = output(*podman, "pull", "-q", "--arch", "arm64", f"oci:{tmp_path}/app:1").strip()
+    with tempfile.TemporaryDirectory(prefix="pr", dir="/var/tmp") as runroot:  # podman wants its name short
+        podman = ["podman", "--root", tmp_path / "pod", "--runroot", runroot, "--storage-driver", "vfs"]
+        pulled = output(*podman, "pull", "-q", "--arch", "arm64", f"oci:{tmp_path}/app:1").strip()
     assert f"sha256:{pulled}" == document["platforms"][1]["image_id"]
 
 
