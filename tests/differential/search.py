@@ -41,6 +41,10 @@ class Different(Exception):
     """Both built it, and it is not the same."""
 
 
+class Enough(BaseException):
+    """So many builds went into shrinking. Not an Exception: the shrinker would go on for minutes without a build."""
+
+
 def kind_of(sentence: str) -> str:
     """The sentence without names, numbers and digests: two of one kind have probably one cause."""
     part, _, rest = sentence.partition(": ")
@@ -103,7 +107,9 @@ class Search:
         """Raises Different for a difference that is not known; while one is shrunk, only for its like."""
         key = repr(case)
         if key not in self.results:
-            if (self.shrinking and self.left <= 0) or time.monotonic() > self.deadline:
+            if self.shrinking and (self.left <= 0 or time.monotonic() > self.deadline):
+                raise Enough
+            if time.monotonic() > self.deadline:
                 return
             there, here = self.both(case)
             self.built += bool(there["ok"])
@@ -174,7 +180,7 @@ def batch(search: Search, number: int) -> None:
 
     try:
         each()
-    except Different:
+    except (Different, Enough):
         search.report()
 
 

@@ -75,7 +75,8 @@ REASONS = {
     "is a mount; no cgroup is mounted: a step has nothing to say there",
     "/proc and /sys, masked": "the list of newer Docker releases: `/proc/interrupts` tells of other users' keystrokes",
     "/proc and /sys, read-only": "the same paths; each masked one is its own read-only mount, and cgroups are not mounted",
-    "cgroup": "a step has a cgroup namespace and does not see where the builder stands; BuildKit has one on cgroup v2 only",
+    "cgroup": "with a cgroup namespace of its own a step does not see where the builder stands; BuildKit has one on cgroup "
+    "v2 only",
     "namespaces": "as above",
     "open files": "both are empty: BuildKit's is a pipe whose other end is closed",
 }
