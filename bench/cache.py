@@ -126,8 +126,8 @@ def mounts(host: str, workload: Path, end: int) -> Iterator[str]:
     first = (workload / "requirements-serve.txt").read_text()
     for what, machine, text in (
         ("cache mount: five packages downloaded, nothing cached", "one", first),
-        ("cache mount: a cold machine, one package more", "four", first + "six\n"),
-        ("the same without `--cache-mounts`", "five", first + "six\n"),
+        ("cache mount: a cold machine, one package more", "four", first + "cycler\n"),
+        ("the same without `--cache-mounts`", "five", first + "cycler\n"),
     ):
         (context / "requirements.txt").write_text(text)
         given = flags if machine != "five" else flags[1:3]

@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "build"}
-MAY_IMPORT["api"] = {*SINGLE, "oci", "store", "build"}
+MAY_IMPORT["api"] = {*SINGLE, "oci", "store", "cache", "build"}
 MAY_IMPORT["__main__"] = {"cli"}
 
 

@@ -19,6 +19,7 @@ from typing import Literal
 
 from slimstage.build.builder import build as build_request
 from slimstage.build.request import BuildRequest, BuildResult, OutputSpec, SecretSource
+from slimstage.cache.places import CachePlace, CacheTarget
 from slimstage.errors import UsageError
 from slimstage.events import Listener, ignore
 from slimstage.oci.descriptor import Platform, parse_platform
@@ -43,6 +44,9 @@ def build(
     secrets: Mapping[str, SecretSource] | None = None,
     no_cache: bool = False,
     no_cache_filter: Sequence[str] = (),
+    cache_from: Sequence[CachePlace] = (),
+    cache_to: Sequence[CacheTarget] = (),
+    cache_mounts: bool = False,
     pull: bool = False,
     jobs: int | None = None,
     network: Literal["default", "none", "host"] = "default",
@@ -58,7 +62,8 @@ def build(
 
     context: a directory, a tar file, a git or http(s) URL. file: the Dockerfile's path; None: `Dockerfile` in the context.
     dockerfile: the text of one, instead of a file. platform: one, or several for an index. build_contexts: name → value as
-    for `--build-context`. outputs: none means the store, under `tags`. secrets: id → where its value is read from.
+    for `--build-context`. cache_from, cache_to, cache_mounts: caches of other machines, as values of `cache.places`.
+    outputs: none means the store, under `tags`. secrets: id → where its value is read from.
     root: where the store is.
     listener: called with each event of `slimstage.events`, from several threads, never two at once. cancel: once set, the
     build ends its steps and raises `Interrupted`.
@@ -97,6 +102,9 @@ def build(
         secrets=dict(secrets or {}),
         no_cache=no_cache,
         no_cache_filter=frozenset(name.lower() for name in no_cache_filter),
+        cache_from=tuple(cache_from),
+        cache_to=tuple(cache_to),
+        carries_cache_mounts=cache_mounts,
         pulls=pull,
         jobs=jobs,
         network=network,
