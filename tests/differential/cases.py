@@ -50,7 +50,7 @@ _PLATFORMS = mostly(
 _WORDS = (
     *((),) * 20, ("--label", "k=v=w", "--label", "l"), ("--label=base=mine",), ("--platform=linux/amd64",), ("--target=0",),
     ("--add-host=h:1.2.3.4",), ("--shm-size=1m",), ("--label=",),
-    ("--ulimit=nofile=100:200",), ("--build-context=more=nosuch",), ("--build-arg=A",), ("--ulimit=core=0",),
+    ("--ulimit=nofile=100:200",), ("--build-arg=A",), ("--ulimit=core=0",),
     ("--platform=linux/amd64/v2",),
 )  # fmt: skip
 _FOREIGN = ((), ("--platform=linux/arm64",), ("--platform=linux/arm/v6",), ("--platform=linux/riscv64",))

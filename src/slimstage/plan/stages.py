@@ -17,6 +17,7 @@ from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, Run
 from slimstage.dockerfile.mounts import parse_mount
 from slimstage.errors import DockerfileError, FormatError, PlanError, SlimstageError
 from slimstage.oci.descriptor import Platform, parse_platform
+from slimstage.oci.reference import parse_reference
 from slimstage.plan.contexts import (
     SCRATCH,
     ContextValue,
@@ -205,11 +206,14 @@ class StageTable:
         found: list[Diagnostic] = []
         instructions = stage.instructions
         try:
-            self._base_name(stage)
+            base = self.base(stage)
             self.platform(stage)
+            if isinstance(base, ImageSource) and "://" not in base.reference:
+                parse_reference(base.reference)
             if self.replacement(stage):
                 instructions = ()
-        except (PlanError, DockerfileError) as error:
+        except (PlanError, DockerfileError, FormatError) as error:
+            error.at(stage.from_.span)
             found += error.diagnostics
         for instruction in instructions:
             try:
