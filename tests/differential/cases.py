@@ -27,7 +27,7 @@ _ARGS = {
     "UNUSED": ("1",),
     "PATH": ("/p",),
     "BUILDKIT_SANDBOX_HOSTNAME": ("h",),
-    "TARGETPLATFORM": ("linux/s390x",),
+    "TARGETPLATFORM": ("linux/amd64",),  # of another one our bases are none (docs/decisions/0013)
 }
 _PLATFORMS = mostly(
     (

@@ -109,7 +109,7 @@ _USERS = mostly((
 14)  # fmt: skip
 _PLACES = mostly((
     "/x", "rel", "/etc/../y", "$A", "/", "..", "/opt/l", "d/", "./a b", "/home/app", "/a//b/./c", '"/q r"', "${U:-/z}", "'/s'",
-    "/x\\ y", ".", "~", '["/a"]', "$A/$B", "x//y/", "/opt/l/../k", '"$A"', "/é", "\\$A", "a\\\n b", "/a/./", "${A}x",
+    "/x\\ y", ".", "~", '["/a"]', "$A/$B", "x//y/", "/tmp/../k", '"$A"', "/é", "\\$A", "a\\\n b", "/a/./", "${A}x",
     "  /s  ", "/opt/abs", "...", "${A:-a}/b",
 ), ("/opt/dang", "/opt/d/f", "", "/opt/loop", "/opt/dang/z", "/bin/cat/x", "$U", '""', "/etc/passwd", "''"), 20)  # fmt: skip
 _VOLUMES = mostly((
