@@ -62,7 +62,8 @@ def copy_step(
             draft.path,
             below if is_based else None,
             owner=owner,
-            mode=mode.octal if mode is not None and mode.octal is not None else 0o755,
+            # Of a number the nine bits of rights: setuid and its kin are for what is copied.
+            mode=mode.octal & 0o777 if mode is not None and mode.octal is not None else 0o755,
             now_ns=time.time_ns() if now_ns is None else now_ns,
         ) as into:
             copier = _Copier(into, step.destination, owner, mode, memory)

@@ -237,6 +237,14 @@ class StageTable:
         found: Stage | None = None
         if _INDEX.match(name):
             index = int(name)
+            if kind == "mount":  # BuildKit takes it for the name of an image
+                known = self.stages[index].name if index < len(self.stages) else None
+                raise PlanError(
+                    '"from" of a mount takes the name of a stage, not its number',
+                    code="mount-from-number",
+                    span=span,
+                    hint=f"write from={known}" if known else "name the stage: FROM … AS NAME",
+                )
             if not 0 <= index < len(self.stages):
                 raise PlanError(
                     f"there is no stage number {index}",

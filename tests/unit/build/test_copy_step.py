@@ -87,6 +87,11 @@ def test_a_symbolic_mode_leaves_created_parents_0755(bench: Bench) -> None:
     assert bench.seen() == {"p": "dir 755 0:0", "p/f": "file 644 0:0 ", "p/s": "file 755 0:0 "}
 
 
+def test_directories_that_are_made_get_the_rights_but_not_setuid(bench: Bench) -> None:
+    bench.copy({"f": ""}, ["f"], "/p/q/", chmod="4711")
+    assert bench.seen() == {"p": "dir 711 0:0", "p/q": "dir 711 0:0", "p/q/f": "file 4711 0:0 "}
+
+
 def test_chmod_applies_to_directories_too_but_not_to_symlinks(bench: Bench) -> None:
     bench.copy({"s/d/f": "", "s/l": Symlink("d")}, ["s"], "/x", chmod="0700")
     seen = bench.seen()

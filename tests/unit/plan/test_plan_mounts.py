@@ -147,13 +147,20 @@ def test_two_targets_are_two_caches_and_a_namespace_sets_them_apart() -> None:
     assert found.id == "team//c"
 
 
-def test_mounts_from_a_stage_by_name_and_number() -> None:
+def test_mounts_from_a_stage_by_name() -> None:
     graph = planned(
-        "FROM busybox AS a\nRUN 1\nFROM busybox\nRUN --mount=from=A,target=/x --mount=from=0,type=cache,target=/y 2\n"
+        "FROM busybox AS a\nRUN 1\nFROM busybox\nRUN --mount=from=A,target=/x --mount=from=a,type=cache,target=/y 2\n"
     )
     step = runs(graph)[-1]
     assert step.mounts == (BindMount("/x", FromStep("s0.1")), CacheMount("/y", "/y", source=FromStep("s0.1")))
     assert graph.inputs(step.id) == ("s1.0", "s0.1")
+
+
+def test_a_number_names_no_stage_of_a_mount() -> None:
+    """As in BuildKit, where only COPY --from knows numbers."""
+    error = refused("FROM busybox AS a\nRUN 1\nFROM busybox\nRUN --mount=from=0,target=/x true\n")
+    assert error.code == "mount-from-number"
+    assert error.hint == "write from=a"
 
 
 @pytest.mark.parametrize(
