@@ -1,7 +1,8 @@
 # make test    everything that must hold: ruff, mypy, the whole suite (what CI runs)
 # make demo    the example: naive and multi-stage image side by side, a prediction from the slim one
 # make check   ruff and mypy only
-# make bench   slimstage beside BuildKit and buildah; bench-cache: a cache that travels (docs/caching.md)
+# make bench   slimstage beside BuildKit and buildah, then bench-registry; bench-cache: a cache that travels (docs/caching.md)
+# make bench-registry   push and pull beside skopeo, podman and docker, against a registry on loopback
 # make fuzz    TARGET=tar MINUTES=60: fuzz one reader of others' files (docs/fuzzing.md); fuzz-corpus chooses what is committed
 # make differential   generated Dockerfiles, built by a real BuildKit and by slimstage, compared (MINUTES=30)
 # make wheel   dist/slimstage-VERSION-py3-none-any.whl
@@ -20,7 +21,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test tests-all test-fast demo bench bench-cache bench-scale differential fuzz fuzz-corpus wheel zipapp image docs requirements clean
+.PHONY: help setup check test tests-all test-fast demo bench bench-registry bench-cache bench-scale differential fuzz fuzz-corpus wheel zipapp image docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -51,6 +52,10 @@ demo: setup
 
 bench: setup
 	@$(PY) bench/run.py
+	@$(PY) bench/registry.py
+
+bench-registry: setup
+	@$(PY) bench/registry.py
 
 # Two machines are two stores, with a registry on loopback between them.
 bench-cache: setup

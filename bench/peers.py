@@ -102,41 +102,57 @@ class Slimstage:
         pass
 
 
+class Dockerd:
+    """A dockerd of our own: its data, sockets and pid lie below one directory; it has no bridge and touches no firewall."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.socket = home, home / "docker.sock"
+        self.env = {
+            **environment(), "DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{self.socket}",
+            # Newer docker programs want BuildKit's client, buildx, in a `cli-plugins` there.
+            "DOCKER_CONFIG": os.environ.get("BENCH_DOCKER_CONFIG", str(home / "cfg")),
+        }  # fmt: skip
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> int:
+        """Its pid, once it answers."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "cfg").mkdir(exist_ok=True)
+        with (self.home / "dockerd.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                ["dockerd", "--data-root", self.home / "data", "--exec-root", self.home / "exec", "-H", f"unix://{self.socket}",
+                 "-p", self.home / "pid", "--iptables=false", "--bridge=none", "--ip-forward=false"],
+                stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment()},
+            )  # fmt: skip
+        env = {**os.environ, **self.env}
+        for _ in range(150):
+            if subprocess.run(["docker", "info"], capture_output=True, check=False, env=env).returncode == 0:
+                return self.process.pid
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.2)
+        self.close()
+        raise SystemExit(f"dockerd does not answer: {(self.home / 'dockerd.log').read_text()[-2000:]}")
+
+    def close(self) -> None:
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+
 class BuildKit:
     """BuildKit as it is built into dockerd, with the overlay2 graph driver."""
 
     name = "buildkit"
 
     def __init__(self, home: Path) -> None:
-        self.home = home / "docker"
-        self.socket = self.home / "docker.sock"
-        self.env = {
-            **environment(), "DOCKER_BUILDKIT": "1", "DOCKER_HOST": f"unix://{self.socket}",
-            # Newer docker programs want BuildKit's client, buildx, in a `cli-plugins` there.
-            "DOCKER_CONFIG": os.environ.get("BENCH_DOCKER_CONFIG", str(self.home / "cfg")),
-        }  # fmt: skip
+        self.dockerd = Dockerd(home / "docker")
+        self.home, self.env = self.dockerd.home, self.dockerd.env
         self.daemons: list[int] = []
-        self.process: subprocess.Popen[bytes] | None = None
 
     def prepare(self, bases: Path) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "cfg").mkdir(exist_ok=True)
-        log = (self.home / "dockerd.log").open("wb")
-        self.process = subprocess.Popen(
-            ["dockerd", "--data-root", self.home / "data", "--exec-root", self.home / "exec", "-H", f"unix://{self.socket}",
-             "-p", self.home / "pid", "--iptables=false", "--bridge=none", "--ip-forward=false"],
-            stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment()},
-        )  # fmt: skip
-        self.daemons = [self.process.pid]
-        for _ in range(100):
-            if (
-                subprocess.run(
-                    ["docker", "info"], capture_output=True, check=False, env={**os.environ, **self.env}
-                ).returncode
-                == 0
-            ):
-                break
-            time.sleep(0.2)
+        self.daemons = [self.dockerd.start()]
         for name in BASES:
             if not call("docker", "images", "-q", f"{REGISTRY}/{name}", env=self.env):
                 archive = self.home / "base.tar"
@@ -168,9 +184,7 @@ class BuildKit:
         return ["sh", "-c", f"docker save {tag} -o {to}.tar && {copy}; code=$?; rm -f {to}.tar; exit $code"]
 
     def close(self) -> None:
-        if self.process:
-            self.process.terminate()
-            self.process.wait(30)
+        self.dockerd.close()
 
 
 class Buildah:

@@ -18,9 +18,11 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -77,10 +79,19 @@ def wheel_shelf(requirements: Path) -> subprocess.Popen[bytes]:
             check=True,
         )
         (to / ".done").touch()
-    return subprocess.Popen(
+    shelf = subprocess.Popen(
         [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(to), str(WHEELS_PORT)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+    for _ in range(200):
+        if shelf.poll() is not None:
+            raise SystemExit(f"bench: no server on port {WHEELS_PORT}: somebody else has it?")
+        try:
+            socket.create_connection(("127.0.0.1", WHEELS_PORT)).close()
+            return shelf
+        except ConnectionError:
+            time.sleep(0.05)
+    raise SystemExit(f"bench: the server on port {WHEELS_PORT} does not answer")
 
 
 def run_workload(peer: peers.Peer, workload: str, context: Path, extra: list[str]) -> list[dict[str, object]]:
