@@ -60,8 +60,7 @@ def prepared(name: str, source: Path) -> Image:
         home.mkdir(parents=True, exist_ok=True)
         print(f"making {image.layout}", file=sys.stderr)
         (_one_layer if name == "one-layer" else _sklearn_serve)(image.layout, source)
-        call = ("skopeo", "copy", "-q", "--insecure-policy", f"oci:{image.layout}", f"docker-archive:{image.archive}")
-        peers.call(*call)
+        peers.call(*Skopeo.words, f"oci:{image.layout}", f"docker-archive:{image.archive}:{image.local}")
         made.touch()
     return image
 

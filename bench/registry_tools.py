@@ -26,7 +26,9 @@ SCENARIOS = ("pull", "pull again", "push", "push again", "push built", "copy")
 
 @dataclass(frozen=True)
 class Image:
-    """layout: an OCI layout of it with gzip layers; archive: a docker archive with the same layers, not compressed."""
+    """layout: an OCI layout of it with gzip layers; archive: a docker archive with the same layers, not compressed, of
+    the name `local`.
+    """
 
     name: str
     layout: Path
@@ -34,6 +36,10 @@ class Image:
 
     def at(self, host: str) -> str:
         return f"{host}/bench/{self.name}:1"
+
+    @property
+    def local(self) -> str:
+        return f"localhost/bench/{self.name}:1"
 
     def manifest(self) -> bytes:
         (entry,) = json.loads((self.layout / "index.json").read_text())["manifests"]
@@ -76,6 +82,7 @@ class Slimstage:
 
     def load(self, image: Image, host: str) -> None:
         call(*self.words, "load", "-q", "-i", image.archive, env=self.env)
+        call(*self.words, "tag", image.local, image.at(host), env=self.env)
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         if scenario == "copy":
@@ -135,6 +142,7 @@ class Podman:
 
     def load(self, image: Image, host: str) -> None:
         call(*self.words, "load", "-q", "-i", image.archive)
+        call(*self.words, "tag", image.local, image.at(host))
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         if scenario == "copy":
@@ -164,6 +172,7 @@ class Docker:
 
     def load(self, image: Image, host: str) -> None:
         call("docker", "load", "-q", "-i", image.archive, env=self.env)
+        call("docker", "tag", image.local, image.at(host), env=self.env)
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         return None if scenario == "copy" else ["docker", scenario.split()[0], "-q", image.at(host)]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import json
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slimstage.digest import parse_digest
+from slimstage.digest import digest_bytes, parse_digest
 from slimstage.oci.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP
 from slimstage.oci.manifest import build_index, parse_index, parse_manifest
 from slimstage.oci.reference import parse_reference
@@ -53,6 +57,38 @@ def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: 
     assert manifest.config.digest == built["image_id"]
     assert [layer.media_type for layer in manifest.layers] == [OCI_LAYER_GZIP] * 2
     assert sum(layer.size for layer in manifest.layers) < 10_000
+
+
+def test_an_archive_of_another_program_that_was_loaded_goes_as_gzip(registry: FakeRegistry, run: InProcess) -> None:
+    """Its tar is not the one that we would make of these files, and the config names its digest."""
+    name = f"{registry.host}/team/app:1"
+    tar = b"".join(_gnu_member(each) for each in ("z", "etc/motd", "a")) + bytes(20 * 512)
+    config = {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [digest_bytes(tar)]}}
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    archive = run.context.parent / "archive.tar"
+    with tarfile.open(archive, "w") as made:
+        for member, data in (
+            ("config.json", json.dumps(config).encode()),
+            ("layer.tar", tar),
+            ("manifest.json", json.dumps(manifest).encode()),
+        ):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            made.addfile(info, io.BytesIO(data))
+    run("load", "-i", str(archive))
+    (pushed,) = run.json("push", name)
+    assert outcomes(pushed) == (2, 0, 0)
+    (layer,) = parse_manifest(registry.manifests["1"][1]).layers
+    assert layer.media_type == DOCKER_LAYER_GZIP
+    assert gzip.decompress(registry.uploads.blobs["team/app", layer.digest]) == tar
+    assert outcomes(run.json("push", name)[0]) == (0, 0, 2)
+    run("inspect", "--verify", name)
+
+
+def _gnu_member(name: str) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.uname, info.gname = 5, "me", "us"
+    return info.tobuf(tarfile.GNU_FORMAT) + b"data\n".ljust(512, b"\0")
 
 
 def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: InProcess) -> None:

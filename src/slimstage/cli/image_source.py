@@ -6,6 +6,7 @@ which the image's config names, says whether that was right.
 
 from __future__ import annotations
 
+from slimstage.bases.unpack import AS_IT_CAME
 from slimstage.build.packing import LayerFormat, Packer, Times
 from slimstage.build.request import Compression
 from slimstage.errors import StoreError
@@ -90,12 +91,20 @@ def packed_layer(store: Store, packer: Packer, layer: ImageLayer, compression: C
 
 
 def known_times(store: Store, layer: ImageLayer) -> list[Times]:
-    """What became of times when the layer's tar was made: what the store remembers, then as they are."""
+    """What may have become of times when the layer's tar was made: what the store remembers, then as they are."""
+    return list(dict.fromkeys([*remembered_times(store, layer), Times()]))
+
+
+def remembered_times(store: Store, layer: ImageLayer) -> list[Times]:
+    """What became of times when the layer's directory was packed to this diff ID; none: it never was, as with a layer that
+    came as a tar.
+    """
     rows = store.database.query(
         "SELECT packing FROM packed WHERE layer = ? AND diff_id = ?", (layer.layer, layer.diff_id)
     )
     found = []
     for (text,) in rows:
-        _, _, _, clamp, extra = text.split("/", 4)
-        found.append(Times(None if clamp == "-" else int(clamp), is_for_all=extra.startswith("all")))
-    return list(dict.fromkeys([*found, Times()]))
+        _, compression, _, clamp, extra = text.split("/", 4)
+        if compression != AS_IT_CAME.compression:
+            found.append(Times(None if clamp == "-" else int(clamp), is_for_all=extra.startswith("all")))
+    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from slimstage.build.packing import LayerFormat, Packer
-from slimstage.cli.image_source import known_times, packed_layer, ready_index, ready_source
+from slimstage.cli.image_source import known_times, packed_layer, ready_index, ready_source, remembered_times
 from slimstage.errors import StoreError
 from slimstage.oci.descriptor import (
     DOCKER_INDEX,
@@ -90,7 +90,7 @@ def _compressed(store: Store, image: StoredImage) -> StoredImage:
     packer = Packer(store, threads=os.cpu_count() or 1)
     try:
         for number in own:
-            _begin(store, packer, layers[number])
+            _begin(store, packer, layers[number], blobs[number])
         for number in own:
             made = _gzip(store, packer, layers[number], blobs[number])
             layers[number] = replace(layers[number], blob=made)
@@ -111,14 +111,23 @@ def _compressed(store: Store, image: StoredImage) -> StoredImage:
     return stored
 
 
-def _begin(store: Store, packer: Packer, layer: ImageLayer) -> None:
+def _begin(store: Store, packer: Packer, layer: ImageLayer, blob: Descriptor) -> None:
     """Layers are packed side by side; which form is right shows at the end, and the first one nearly always is."""
-    if layer.layer is not None and store.snapshots.has((layer.layer,)):
+    if layer.layer is not None and _is_packed_anew(store, layer, blob):
         packer.begin(layer.layer, replace(_GZIP, times=known_times(store, layer)[0]), wants_blob=True)
 
 
+def _is_packed_anew(store: Store, layer: ImageLayer, blob: Descriptor) -> bool:
+    """Whether the gzip is made from the layer's files. Not where the tar is here that another program made of them, in an
+    archive that was loaded: ours would be another tar.
+    """
+    if layer.layer is None or not store.snapshots.has((layer.layer,)):
+        return False
+    return not store.blobs.has(blob.digest) or bool(remembered_times(store, layer))
+
+
 def _gzip(store: Store, packer: Packer, layer: ImageLayer, blob: Descriptor) -> Descriptor:
-    if layer.layer is not None and store.snapshots.has((layer.layer,)):
+    if _is_packed_anew(store, layer, blob):
         made = packed_layer(store, packer, layer, "gzip").blob
         assert made is not None  # a blob was asked for
         return made
