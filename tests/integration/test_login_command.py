@@ -272,6 +272,9 @@ def test_no_secret_is_in_anything_that_is_said_or_kept(home: Home, tmp_path: Pat
         said.append(home("pull", "--json", f"{name}:1"))
         said.append(home("pull", "--debug", f"{name}:missing", status=2))
         said.append(home("pull", "--explain", f"{name}:1"))
+        said.append(home("push", "--debug", f"{name}:1"))
+        home("tag", f"{name}:1", f"{registry.host}/other/app:1")
+        said.append(home("push", "--debug", f"{registry.host}/other/app:1"))
         said += [
             home(*command) for command in (("images", "--json"), ("inspect", f"{name}:1"), ("history", f"{name}:1"))
         ]
