@@ -10,7 +10,7 @@ import pytest
 import slimstage
 
 ROOT = Path(slimstage.__file__).parent
-SINGLE = ("values", "regex", "userns", "diagnostics", "errors", "digest", "events", "version")
+SINGLE = ("values", "regex", "userns", "diagnostics", "errors", "digest", "events", "together", "version")
 
 # Each folder and all that it may import. The order is the order in which data moves.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": {"diagnostics"},
     "digest": {"regex", "errors", "diagnostics"},
     "events": {"values", "digest", "errors", "diagnostics"},
+    "together": {"errors"},
     "version": set(),
     "dockerfile": set(SINGLE),
     "oci": set(SINGLE),

@@ -23,10 +23,10 @@ PLATFORM = f"linux/{FOREIGN}"
 DEBIAN = "debian://bookworm?variant=custom&include=busybox-static,ca-certificates"
 DOCKERFILE = """\
 FROM box AS made
-WORKDIR /work
+WORKDIR /made
 RUN ["/usr/bin/busybox", "sh", "-c", "busybox uname -m > arch; busybox uname -m; exit $(busybox id -u)"]
 FROM scratch
-COPY --from=made /work/arch /arch
+COPY --from=made /made/arch /arch
 """
 pytestmark = pytest.mark.root
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from slimstage.oci.descriptor import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from slimstage.oci.manifest import Manifest, parse_index, parse_manifest
-from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
+from support.fake_registry import Answer, FakeRegistry, error_body
 from support.in_process import InProcess
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
@@ -20,18 +19,6 @@ pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), py
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
     return InProcess.of(tmp_path, capsys, monkeypatch)
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
-def other() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
 
 
 def manifest_of(registry: FakeRegistry, name: str) -> Manifest:

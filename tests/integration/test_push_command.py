@@ -7,7 +7,6 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from slimstage.store.indexes import IndexMember, StoredIndex
 from slimstage.store.recompress import compression_of
 from slimstage.store.store import Store
 from support.artifacts import MemoryArtifact
-from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
+from support.fake_registry import Answer, FakeRegistry, error_body
 from support.images import MemoryImage, memory_image
 from support.in_process import InProcess
 from support.indexes import put_image
@@ -34,12 +33,6 @@ BASE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"big": bytes(range(2
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
     return InProcess.of(tmp_path, capsys, monkeypatch)
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
 
 
 def outcomes(pushed: dict[str, Any]) -> tuple[int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from slimstage.signing.signature import cosign_tag, signature_layers
 from slimstage.store.store import Store
 from support.copies import World, copy, quick_copier
 from support.fake_referrers import FakeReferrers
-from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
+from support.fake_registry import Answer, FakeRegistry, error_body
 
 
 class Command:
@@ -42,12 +41,6 @@ class Command:
 
     def json(self, *args: str) -> Any:
         return json.loads(self(*args, "--json"))
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 from slimstage.digest import digest_bytes
 from support.fake_uploads import Uploads
 from support.images import MemoryImage
@@ -206,3 +208,17 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 
     return Handler
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    """A registry of the tests' own, for one test."""
+    with fake_registry() as made:
+        yield made
+
+
+@pytest.fixture
+def other() -> Iterator[FakeRegistry]:
+    """A second one, at another origin."""
+    with fake_registry() as made:
+        yield made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
+
+import pytest
 
 from slimstage.digest import digest_bytes
 from slimstage.oci.descriptor import OCI_LAYER, Descriptor
@@ -27,6 +29,19 @@ def quick_pusher(wait: Callable[[float], object] = lambda _: None, pieces: Piece
     pauses = Pauses(Backoff(attempts), wait=wait, chance=lambda: 0.0)
     client = RegistryClient({}, environ={"HOME": "/nonexistent"}, pauses=pauses)
     return Pusher({}, client=client, pieces=pieces)
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """How long the pusher would have waited, each time."""
+    return []
+
+
+@pytest.fixture
+def pusher(waits: list[float]) -> Iterator[Pusher]:
+    made = quick_pusher(waits.append)
+    yield made
+    made.close()
 
 
 def name(registry: FakeRegistry, repository: str = "team/app") -> Reference:

@@ -23,7 +23,7 @@ from slimstage.bases.files import FileBase, parse_file_base
 from slimstage.bases.named import BlobPlace, NamedImages, parse_name
 from slimstage.bases.unpack import LayerUnpacker
 from slimstage.digest import Digest, digest_bytes
-from slimstage.errors import BlobMissing, FormatError, Interrupted
+from slimstage.errors import BlobMissing, FormatError
 from slimstage.events import BaseProgress, Listener, TransferProgress, Warned, ignore
 from slimstage.oci.chain import chain_ids
 from slimstage.oci.config import LIMIT_BYTES, ImageConfig, from_json
@@ -33,6 +33,7 @@ from slimstage.oci.select import check_platform
 from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.snapshots import LayerId, Stack
 from slimstage.store.store import Store
+from slimstage.together import Moved
 from slimstage.values import replace
 
 DEBIAN = "debian://"
@@ -101,8 +102,9 @@ class Bases:
         if not missing:
             return tuple(layer.layer for layer in layers if layer.layer)
         total = sum(layer.blob.size for layer in missing if layer.blob)
-        progress = _Progress(lambda done: listener(TransferProgress(self._clock(), step, base.reference, done, total)))
-        progress.cancel = self._cancel
+        progress = Moved(
+            lambda done: listener(TransferProgress(self._clock(), step, base.reference, done, total)), self._cancel
+        )
         with self._blobs_of(base, progress) as get:
             stack = self._unpacker.unpack(layers, get, progress.end)
         self._keep(base)
@@ -135,10 +137,10 @@ class Bases:
             self._fetch(base, listener, step)
 
         def get(blob: Descriptor) -> None:
-            progress = _Progress(
-                lambda done: listener(TransferProgress(self._clock(), step, base.reference, done, blob.size))
+            progress = Moved(
+                lambda done: listener(TransferProgress(self._clock(), step, base.reference, done, blob.size)),
+                self._cancel,
             )
-            progress.cancel = self._cancel
             with self._blobs_of(base, progress) as fetch:
                 fetch(blob)
 
@@ -235,27 +237,6 @@ class Bases:
 
     def _say(self, name: str, doing: str) -> None:
         self._listener(BaseProgress(self._clock(), name, doing))
-
-
-class _Progress:
-    """Adds up what several transfers report. Called by them for each block, so it is also where they are ended."""
-
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self._tell, self._lock = tell, threading.Lock()
-        self._done, self._is_ended = 0, False
-        self.cancel: threading.Event | None = None
-
-    def __call__(self, count: int) -> None:
-        if self._is_ended or (self.cancel is not None and self.cancel.is_set()):
-            raise Interrupted("the transfer was called off")
-        with self._lock:
-            self._done += count
-            done = self._done
-        self._tell(done)
-
-    def end(self) -> None:
-        """One of them failed: the others need not go on."""
-        self._is_ended = True
 
 
 def image_layers(reference: str, manifest: Manifest, config: ImageConfig) -> tuple[ImageLayer, ...]:

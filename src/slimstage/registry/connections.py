@@ -97,7 +97,7 @@ class Connections:
     def _pool_classes(self) -> dict[str, Any]:
         opened, answered = self._opened, self._answered
 
-        class Plain(HTTPConnection):
+        class Watched(HTTPConnection):
             def connect(self) -> None:
                 super().connect()
                 opened(self.sock)
@@ -106,17 +106,11 @@ class Connections:
                 with answered(self):
                     return super().getresponse()
 
-        class Secure(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                opened(self.sock)
-
-            def getresponse(self) -> Any:
-                with answered(self):
-                    return super().getresponse()
+        class Secure(Watched, HTTPSConnection):
+            """The same, of TLS: `super` above is HTTPSConnection here."""
 
         class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
+            ConnectionCls = Watched
 
         class SecurePool(HTTPSConnectionPool):
             ConnectionCls = Secure

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from slimstage.digest import Digest, digest_bytes, parse_digest
-from slimstage.errors import FormatError, Interrupted, RegistryError
+from slimstage.errors import FormatError, RegistryError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.oci.manifest import Index, Manifest
 from slimstage.oci.reference import Reference
@@ -25,10 +25,8 @@ from slimstage.registry.pieces import Pieces
 from slimstage.registry.refusals import explained
 from slimstage.registry.upload import BlobUpload, OpenAt, Outcome, Progress
 from slimstage.store.source import ImageSource, opener
+from slimstage.together import Ending, together
 from slimstage.values import dataclass, field, replace
-
-TRANSFERS = 4
-"""Blobs on their way at the same time."""
 
 _FOREIGN = pattern(r"application/vnd\.(?:oci\.image\.layer\.nondistributable\.v1\.|docker\.image\.rootfs\.foreign\.)")
 MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
@@ -185,22 +183,22 @@ class Pusher:
                 if is_distributable(blob):
                     jobs.setdefault(blob.digest, (blob, source))
 
-        end = _End()
+        ending = Ending()
 
         def send(digest: Digest, *, is_forced: bool) -> PushedBlob:
             blob, source = jobs[digest]
             known = (mounts or {}).get(digest, ())
 
             def tell(count: int) -> None:
-                end.check()
+                ending.check()
                 moved(blob, count)
 
-            end.check()
+            ending.check()
             outcome = self._blob(repository, blob, opener(source, blob), known, tell, is_forced=is_forced)
             done(repository, blob, outcome)
             return PushedBlob(blob, outcome)
 
-        outcomes = _together(list(jobs), lambda digest: send(digest, is_forced=False), end)
+        outcomes = together(jobs, lambda digest: send(digest, is_forced=False), end=ending.end, name="push")
         wanted = list(dict.fromkeys([*([target.tag] if target.tag else []), *tags]))
 
         def put_all() -> None:
@@ -220,7 +218,7 @@ class Pusher:
                 raise
             # What it said was there or mounted is not: now it is given all, and asked nothing.
             named = [digest for digest in jobs if digest in error.digests]
-            sent = _together(named or list(jobs), lambda digest: send(digest, is_forced=True), end)
+            sent = together(named or jobs, lambda digest: send(digest, is_forced=True), end=ending.end, name="push")
             again = {each.descriptor.digest: each for each in sent}
             outcomes = [again.get(each.descriptor.digest, each) for each in outcomes]
             put_all()
@@ -270,38 +268,3 @@ class Pusher:
             lock = self._flights.setdefault(key, threading.Lock())
         with lock:
             yield
-
-
-class _End:
-    """One transfer of several failed: the others end at their next block."""
-
-    def __init__(self) -> None:
-        self._is_set = False
-
-    def set(self) -> None:
-        self._is_set = True
-
-    def check(self) -> None:
-        if self._is_set:
-            raise Interrupted("the transfer was called off")
-
-
-def _together(digests: Sequence[Digest], send: Callable[[Digest], PushedBlob], end: _End) -> list[PushedBlob]:
-    """What `send` gives for each, a few at a time. Raises the first failure, once all have ended."""
-    if not digests:
-        return []
-    from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-
-    with ThreadPoolExecutor(max_workers=min(TRANSFERS, len(digests)), thread_name_prefix="push") as pool:
-        futures = [pool.submit(send, digest) for digest in digests]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            failed = next((each for each in futures if each in done and each.exception() is not None), None)
-            if failed is not None:
-                failed.result()
-        except BaseException:
-            end.set()
-            for future in futures:
-                future.cancel()
-            raise
-    return [future.result() for future in futures]

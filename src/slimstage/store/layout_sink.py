@@ -8,7 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from io import BytesIO
+from typing import TypeAlias
 
 from slimstage.digest import Digest, parse_digest
 from slimstage.errors import DigestMismatch, FormatError, UsageError
@@ -28,9 +30,13 @@ from slimstage.store.layout import NAME, TAG, Layout
 from slimstage.store.leftovers import beside
 from slimstage.store.source import AnyExport, checked
 from slimstage.store.space import saying_space
+from slimstage.together import together
 from slimstage.tree.copying import copy_data, write_all
 
 VERSION_FILE = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+_Together: TypeAlias = Callable[[Sequence[Piece], Callable[[Piece], None]], object]
 
 
 class LayoutSink:
@@ -43,7 +49,8 @@ class LayoutSink:
 
     def __init__(self, path: str, *, beside: Callable[[str], str] = beside) -> None:
         """beside: names the directory in which files are written (see `Session.beside`, which also sees to it after a kill)."""
-        self._path, self._beside, self._each = path, beside, _Each()
+        self._path, self._beside = path, beside
+        self._together: _Together = partial(together, at_once=1)
 
     def write(self, images: Sequence[AnyExport]) -> Digest:
         """Raises UsageError when something else is at the path, StoreError, FormatError when a blob lies."""
@@ -55,7 +62,7 @@ class LayoutSink:
         at_once: blobs that are read and written at the same time, for those that come from far away. end: called when one
         of these failed, so that reading the others ends soon.
         """
-        self._each = _Each(at_once, end)
+        self._together = partial(together, at_once=at_once, end=end, name="layout")
         path = os.path.realpath(self._path)
         with saying_space(self._path), guarded(f'write the OCI layout "{self._path}"'):
             if os.path.isdir(path):
@@ -73,7 +80,7 @@ class LayoutSink:
         try:
             staging = os.path.join(temporary, ".new")
             os.mkdir(staging)
-            _write_blobs(temporary, content, staging, self._each)
+            _write_blobs(temporary, content, staging, self._together)
             _put(os.path.join(temporary, "oci-layout"), VERSION_FILE, staging)
             index = build_index(content.entries)
             _put(os.path.join(temporary, "index.json"), index.raw, staging)
@@ -100,7 +107,7 @@ class LayoutSink:
             with _existing(path) as layout:
                 # A kill may have come between the two files that a new layout begins with.
                 old = layout.index() if os.path.lexists(os.path.join(path, "index.json")) else build_index(())
-            written = _write_blobs(path, content, staging, self._each)
+            written = _write_blobs(path, content, staging, self._together)
             index = build_index(_merged(old.manifests, content.entries), old.annotations)
             _put(os.path.join(path, "index.json"), index.raw, staging)
         except BaseException:
@@ -122,7 +129,7 @@ def _existing(path: str) -> Layout:
         ) from cause
 
 
-def _write_blobs(path: str, content: Content, staging: str, each: _Each) -> list[str]:
+def _write_blobs(path: str, content: Content, staging: str, run: _Together) -> list[str]:
     """Blobs that are new. staging: a directory for what is not whole yet."""
     written: list[str] = []
     directory = os.path.join(path, "blobs", "sha256")
@@ -137,40 +144,12 @@ def _write_blobs(path: str, content: Content, staging: str, each: _Each) -> list
             written.append(place)
 
     try:
-        each.do(write, content.pieces)
+        run(content.pieces, write)
     except BaseException:
         for place in written:
             os.unlink(place)
         raise
     return written
-
-
-class _Each:
-    """Pieces one after the other, or a few at a time."""
-
-    def __init__(self, at_once: int = 1, end: Callable[[], object] = lambda: None) -> None:
-        self._at_once, self._end = at_once, end
-
-    def do(self, write: Callable[[Piece], None], pieces: Sequence[Piece]) -> None:
-        """Raises the first failure, when none is being written any more."""
-        if self._at_once == 1:
-            for piece in pieces:
-                write(piece)
-            return
-        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait  # only for what comes from far away
-
-        with ThreadPoolExecutor(max_workers=self._at_once, thread_name_prefix="layout") as pool:
-            futures = [pool.submit(write, piece) for piece in pieces]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                for future in futures:
-                    if future in done:
-                        future.result()
-            except BaseException:
-                self._end()
-                for future in futures:
-                    future.cancel()
-                raise
 
 
 def _put(place: str, data: bytes, staging: str) -> None:

@@ -18,8 +18,8 @@ from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.leftovers import beside
 from slimstage.store.save import ArchiveSink
 from slimstage.store.store import Store
+from slimstage.together import Moved
 from slimstage.transfer.gather import gather
-from slimstage.transfer.parallel import Moved
 from slimstage.transfer.place import Place
 from slimstage.transfer.sink import FileSink, RegistrySink, Sink, Written
 from slimstage.transfer.source import ReaderSource, RegistrySource, Source

@@ -12,8 +12,8 @@ from slimstage.oci.manifest import Index, Manifest
 from slimstage.oci.reference import parse_reference
 from slimstage.store.indexes import IndexMember, StoredIndex
 from slimstage.store.store import Store
+from slimstage.together import Moved, together
 from slimstage.transfer.gather import Gathered
-from slimstage.transfer.parallel import Moved, each
 from slimstage.transfer.sink import Written, counting
 from slimstage.transfer.source import Source
 
@@ -27,7 +27,7 @@ class StoreSink:
     def put(self, gathered: Gathered, source: Source, moved: Moved) -> Written:
         name = self._full_name(source)
         _check(gathered)
-        sent = each(gathered.blobs, lambda blob: self._blob(blob, source, moved), moved.end)
+        sent = together(gathered.blobs, lambda blob: self._blob(blob, source, moved), end=moved.end, name="copy")
         for part in (*gathered.parts, *gathered.inner, *gathered.referrers):
             self._store.blobs.copy(io.BytesIO(part.raw), part.descriptor.digest, len(part.raw))
         stored = {}

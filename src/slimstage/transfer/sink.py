@@ -21,9 +21,9 @@ from slimstage.store.content import Content, Piece, document_piece, named, namel
 from slimstage.store.layout import TAG
 from slimstage.store.layout_sink import LayoutSink
 from slimstage.store.save import ArchiveSink, docker_list
+from slimstage.together import AT_ONCE, Moved, together
 from slimstage.transfer.beside import add_signatures, tag_signature
 from slimstage.transfer.gather import Gathered, Part, without_referrers
-from slimstage.transfer.parallel import AT_ONCE, Moved, each
 from slimstage.transfer.source import RegistrySource, Source
 from slimstage.values import dataclass, replace
 
@@ -96,7 +96,10 @@ class RegistrySink:
                 is_forced=is_forced,
             )
 
-        return {blob.digest: outcome for blob, outcome in zip(blobs, each(blobs, send, moved.end), strict=True)}
+        return {
+            blob.digest: outcome
+            for blob, outcome in zip(blobs, together(blobs, send, end=moved.end, name="copy"), strict=True)
+        }
 
     def _documents(self, gathered: Gathered) -> None:
         for part in (*gathered.parts[:-1], *gathered.inner):

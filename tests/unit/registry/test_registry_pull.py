@@ -24,12 +24,6 @@ AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
 def puller(registry: FakeRegistry) -> Iterator[Puller]:
     made = quick_puller({})
     yield made

@@ -17,26 +17,15 @@ from slimstage.oci.manifest import build_index, build_manifest
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.registry.client import RegistryClient
 from slimstage.registry.faults import HttpError
-from slimstage.registry.push import TRANSFERS, Pusher, is_distributable
+from slimstage.registry.push import Pusher, is_distributable
 from slimstage.registry.retry import Backoff, Pauses
 from slimstage.registry.upload import Outcome
-from support.fake_registry import Answer, FakeRegistry, Request, error_body, fake_registry
+from slimstage.together import AT_ONCE
+from support.fake_registry import Answer, FakeRegistry, Request, error_body
 from support.images import MemoryImage, memory_image
 from support.registry_process import docker_login
 
 IMAGE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"usr/": b"", "usr/model": bytes(range(256)) * 40})
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
-def other() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
 
 
 @pytest.fixture
@@ -118,14 +107,14 @@ def test_several_images_need_an_index(registry: FakeRegistry, pusher: Pusher) ->
 
 def test_blobs_go_in_parallel_and_a_few_at_a_time(registry: FakeRegistry, pusher: Pusher) -> None:
     image = memory_image(*({f"f{number}": bytes([number])} for number in range(12)))
-    barrier = threading.Barrier(TRANSFERS, timeout=20)
+    barrier = threading.Barrier(AT_ONCE, timeout=20)
     lock, now, most = threading.Lock(), [0], [0]
 
     def wait(request: Request) -> Answer | None:
         with lock:
             now[0] += 1
             most[0] = max(most[0], now[0])
-        if len(registry.requests) <= TRANSFERS:
+        if len(registry.requests) <= AT_ONCE:
             barrier.wait()  # ends only when as many are on their way at once
         with lock:
             now[0] -= 1
@@ -133,7 +122,7 @@ def test_blobs_go_in_parallel_and_a_few_at_a_time(registry: FakeRegistry, pusher
 
     registry.on("HEAD", "/blobs/", wait)
     pusher.push(name(registry), [image])
-    assert most[0] == TRANSFERS
+    assert most[0] == AT_ONCE
 
 
 def test_layers_that_nobody_may_distribute_stay_where_they_are(registry: FakeRegistry, pusher: Pusher) -> None:
@@ -190,7 +179,7 @@ def test_the_first_failure_ends_the_rest(registry: FakeRegistry, pusher: Pusher)
     registry.on("POST", "/uploads/", Answer(403, error_body("DENIED", "requested access to the resource is denied")))
     with pytest.raises(HttpError, match="may not push"):
         pusher.push(name(registry), [image])
-    assert len(registry.seen("/uploads/", "POST")) <= 2 * TRANSFERS
+    assert len(registry.seen("/uploads/", "POST")) <= 2 * AT_ONCE
     assert registry.manifests == {}
 
 

@@ -24,18 +24,6 @@ from support.fake_registry import Answer, FakeRegistry, Reply, Request, error_bo
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
-def other() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
 def transport() -> Iterator[Transport]:
     made = Transport(Hosts())
     yield made

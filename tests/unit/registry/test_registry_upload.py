@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,28 +13,9 @@ from slimstage.oci.reference import parse_reference
 from slimstage.registry.faults import HttpError
 from slimstage.registry.pieces import Pieces
 from slimstage.registry.push import Pusher
-from support.fake_registry import Answer, FakeRegistry, Request, error_body, fake_registry
+from support.fake_registry import Answer, FakeRegistry, Request, error_body
 from support.fake_uploads import Cut
 from support.uploading import DATA, KIB, PATCH, POST, PUT, Source, name, push, quick_pusher
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def pusher(waits: list[float]) -> Iterator[Pusher]:
-    made = quick_pusher(waits.append)
-    yield made
-    made.close()
-
 
 # Without faults -----------------------------------------------------------------------------------------------
 

@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from slimstage.errors import RegistryError
 from slimstage.registry.pieces import Pieces
 from slimstage.registry.push import Pusher
-from support.fake_registry import Answer, FakeRegistry, error_body, fake_registry
+from support.fake_registry import Answer, FakeRegistry, error_body
 from support.fake_uploads import Cut
 from support.uploading import DATA, KIB, PATCH, POST, PUT, push, quick_pusher
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def pusher(waits: list[float]) -> Iterator[Pusher]:
-    made = quick_pusher(waits.append)
-    yield made
-    made.close()
 
 
 def test_it_goes_on_at_the_byte_that_arrived(registry: FakeRegistry, pusher: Pusher) -> None:

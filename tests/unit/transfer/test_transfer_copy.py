@@ -27,19 +27,13 @@ from slimstage.transfer import gather
 from slimstage.transfer.copying import Copier
 from support.copies import AMD, ARM, World, copy, layout_blobs, layout_of, quick_copier
 from support.fake_referrers import FakeReferrers
-from support.fake_registry import Answer, FakeRegistry, fake_registry
+from support.fake_registry import Answer, FakeRegistry
 from support.images import memory_image
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
     return World()
-
-
-@pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    with fake_registry() as made:
-        yield made
 
 
 @pytest.fixture
