@@ -7,10 +7,11 @@ Source: SPDX specification 2.3, clauses 6, 7 and 11; CycloneDX 1.6 JSON referenc
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
+from slimstage.analyze.distribution import normalised
 from slimstage.analyze.inventory import Inventory
 from slimstage.analyze.purl import debian_purl, image_purl, python_purl, weights_purl
 from slimstage.digest import Digest
@@ -140,18 +141,17 @@ def _relation(one: str, kind: str, other: str) -> dict[str, str]:
 
 def cyclonedx(inventory: Inventory, subject: Subject) -> Document:
     """The CycloneDX document: packages are libraries, weights machine-learning models."""
-    parts = list(_parts(inventory))
-    refs: list[str] = []
-    for part in parts:
-        refs.append(part.purl if part.purl not in refs else f"{part.purl}#{part.place}")
-    by_key = {part.name: ref for part, ref in zip(parts, refs, strict=True) if part.kind == "pypi"}
+    refs: dict[str, _Part] = {}
+    for part in _parts(inventory):
+        refs[part.purl if part.purl not in refs else f"{part.purl}#{part.place}"] = part
+    by_key = {part.name: ref for ref, part in refs.items() if part.kind == "pypi"}
     image = image_purl(subject.name, subject.digest, subject.architecture)
     hashes = [{"alg": "SHA-256", "content": subject.digest.partition(":")[2]}]
     component = {
         "type": "container", "bom-ref": image, "name": subject.name or "image", "version": subject.digest,
         "purl": image, "hashes": hashes,
     }  # fmt: skip
-    components = [_component(part, ref) for part, ref in zip(parts, refs, strict=True)]
+    components = [_component(part, ref) for ref, part in refs.items()]
     if inventory.system.id:
         system = inventory.system
         components.append({
@@ -171,10 +171,10 @@ def cyclonedx(inventory: Inventory, subject: Subject) -> Document:
         },
         "components": components,
         "dependencies": [
-            {"ref": image, "dependsOn": sorted(set(refs))},
+            {"ref": image, "dependsOn": sorted(refs)},
             *(
                 {"ref": ref, "dependsOn": sorted({by_key[key] for key in part.requires if by_key.get(key, ref) != ref})}
-                for part, ref in zip(parts, refs, strict=True)
+                for ref, part in refs.items()
             ),
         ],
     }
@@ -206,10 +206,10 @@ def _parts(inventory: Inventory) -> Iterator[_Part]:
             supplier=package.maintainer, homepage=package.homepage,
             facts=(("architecture", package.architecture),),
         )  # fmt: skip
-    present: Mapping[str, object] = {each.distribution.key: None for each in inventory.python}
+    present = {each.distribution.key for each in inventory.python}
     for python in inventory.python:
         found = python.distribution
-        requires = {name for each in found.requires if (name := _key(each.name)) in present and _applies(each)}
+        requires = {name for each in found.requires if (name := normalised(each.name)) in present and _applies(each)}
         yield _Part(
             "pypi", found.key, found.version, python_purl(found), found.directory, licence=python.licence,
             requires=tuple(sorted(requires)),
@@ -219,12 +219,6 @@ def _parts(inventory: Inventory) -> Iterator[_Part]:
             "weights", weights.path.rpartition("/")[2], "", weights_purl(weights), weights.path, digest=weights.digest,
             facts=(("format", weights.format), ("size-bytes", str(weights.size_bytes))),
         )  # fmt: skip
-
-
-def _key(name: str) -> str:
-    from slimstage.analyze.distribution import normalised
-
-    return normalised(name)
 
 
 def _applies(requirement: Any) -> bool:
