@@ -39,6 +39,7 @@ from slimstage.build.scheduler import Progress, Scheduler
 from slimstage.build.worker import Numbering, Worker
 from slimstage.cache.local import Cache, LocalCache
 from slimstage.context.open import OpenedContext, open_context
+from slimstage.digest import Digest
 from slimstage.events import BuildFinished, BuildStarted, CacheHit, Event, Listener, Warned, ignore
 from slimstage.plan.graph import AnyStep, BaseStep, Graph, RunStep, StepId, WorkdirStep
 from slimstage.store.promises import PromiseBroken
@@ -211,8 +212,19 @@ class _Engine:
             raise
         happened = Happened(progress.outcomes, self._sizes, self._sources, tuple(self._job.warnings), self._clock())
         result = build_result(self.prepared, images, happened, outputs, caches, self._index_digest(images, outputs))
+        self._remember(result, happened)
         self._emit(BuildFinished(self._clock(), result.image_id, result.size_bytes, ok=True))
         return result
+
+    def _remember(self, result: BuildResult, happened: Happened) -> None:
+        """How the images of the store came to be, unless all was cached and that is known."""
+        if not any(output.kind == "image" for output in self._request.outputs):
+            return
+        has_run = any(outcome.status == "run" for outcome in happened.outcomes.values())
+        if has_run or not all(self._store.builds.has(Digest(part.image_id)) for part in result.platforms):
+            from slimstage.build.remembering import remember  # only when a step ran
+
+            remember(self._store, self.prepared, result, happened, self.scheduler.records())
 
     def targets(self) -> list[StepId]:
         """The steps whose trees the build is asked for."""

@@ -56,6 +56,8 @@ class StepOutcome:
     why: str = ""
     key: str = ""
     source: str = ""
+    started_s: float = 0.0
+    """When it began, since the build did; of one that ran."""
 
 
 class Executor(Protocol):

@@ -83,7 +83,7 @@ def _layer_bytes(
     base_bytes: Mapping[StepId, int],
     sizes: Mapping[StepId, int],
 ) -> int:
-    return base_bytes.get(step, 0) if isinstance(graph.steps[step], BaseStep) else _own_bytes(step, outcomes, sizes)
+    return base_bytes.get(step, 0) if isinstance(graph.steps[step], BaseStep) else own_bytes(step, outcomes, sizes)
 
 
 def stayed_behind(
@@ -113,7 +113,7 @@ def stayed_behind(
             behind[_layer(graph, each)] = held(each)
     left = {each for each in left if _layer(graph, each) not in shared}
     taken = sum(
-        _own_bytes(each, outcomes, sizes)
+        own_bytes(each, outcomes, sizes)
         for each in image
         if isinstance(step := graph.steps[each], CopyStep)
         and isinstance(step.source, FromStep)
@@ -136,7 +136,8 @@ def _layer(graph: Graph, step: StepId) -> str:
     return found.digest if isinstance(found, BaseStep) else step
 
 
-def _own_bytes(step: StepId, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]) -> int:
+def own_bytes(step: StepId, outcomes: Mapping[StepId, StepOutcome], sizes: Mapping[StepId, int]) -> int:
+    """Of the step's own layer, as far as known."""
     outcome = outcomes.get(step)
     return (outcome.layer_bytes if outcome else 0) or sizes.get(step, 0)
 
@@ -155,7 +156,7 @@ def _copies(
             source = graph.steps[step.source.step]
             name = source.reference if isinstance(source, BaseStep) else names.get(source.stage, "")
             paths = tuple("/" if path == "." else f"/{path}" for path in step.paths)
-            found.append(StageCopy(name, paths, _own_bytes(each, outcomes, sizes)))
+            found.append(StageCopy(name, paths, own_bytes(each, outcomes, sizes)))
     return tuple(found)
 
 

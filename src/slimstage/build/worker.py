@@ -125,7 +125,7 @@ class Worker:
         took = self._clock() - began
         why = "its layers were not unpacked here yet"
         self._finished(step, took, size, why)
-        return StepOutcome(step.id, "run", base_key(step), stack, size, took, time.time(), why)
+        return StepOutcome(step.id, "run", base_key(step), stack, size, took, time.time(), why, started_s=began)
 
     def _is_here(self, step: BaseStep) -> bool:
         layers = self._base_of[step.id].layers
@@ -203,7 +203,7 @@ class Worker:
         self._cache.keep(record, *([definition] if definition else []))
         took = self._clock() - began
         self._finished(step, took, bytes_, why)
-        return StepOutcome(step.id, "run", content, (layer,), bytes_, took, created_s, why, key)
+        return StepOutcome(step.id, "run", content, (layer,), bytes_, took, created_s, why, key, started_s=began)
 
     def _holds_what_was_there(self, step: AnyStep, lowers: tuple[str, ...], draft: Draft) -> bool:
         """Takes what did not change out of the layer; True when its size is another now."""

@@ -82,6 +82,11 @@ _MIGRATIONS: tuple[str, ...] = (
         digest TEXT NOT NULL, repository TEXT NOT NULL, seen_s REAL NOT NULL, PRIMARY KEY (digest, repository)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE builds (
+        image TEXT PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE, document TEXT NOT NULL, written_s REAL NOT NULL
+    );
+    """,
 )
 """Step N brings a database of `user_version` N to N + 1; a new one runs them all. Never change one that was released."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from slimstage.errors import StoreError
 from slimstage.store.blobs import Blobs
+from slimstage.store.builds import Builds
 from slimstage.store.caches import Caches
 from slimstage.store.containers import Containers
 from slimstage.store.database import Database
@@ -58,6 +59,7 @@ class Store:
     digests: FileDigests
     packed: Packed
     origins: Origins
+    builds: Builds
     caches: Caches
     containers: Containers
 
@@ -77,6 +79,7 @@ class Store:
         self.digests = FileDigests(self.database)
         self.packed = Packed(self.database, self.blobs)
         self.origins = Origins(self.database)
+        self.builds = Builds(self.database)
         self.caches = Caches(os.path.join(base, "caches"), self.session)
         self.containers = Containers(os.path.join(base, "containers"))
 
