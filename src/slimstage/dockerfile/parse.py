@@ -7,9 +7,7 @@ The result goes to `plan/` and `lint/`.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from slimstage.diagnostics import Source, Span
+from slimstage.diagnostics import Diagnostic, Source, Span
 from slimstage.dockerfile.directives import find_directive
 from slimstage.dockerfile.faults import MOST_FAULTS, Faults, quoted
 from slimstage.dockerfile.instructions import Arg, Directive, Dockerfile, From, Instruction, OnBuild, Stage
@@ -26,6 +24,17 @@ def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
     text: decoded with surrogateescape where it is no UTF-8. name: what places are shown with.
     Raises: DockerfileError with all faults (at most `MOST_FAULTS`), in the order of their places.
     Source: dockerfile.md §1 and §4; BuildKit frontend/dockerfile.
+    """
+    dockerfile, faults = parse_partly(text, name)
+    if faults:
+        raise DockerfileError.of(faults)
+    return dockerfile
+
+
+def parse_partly(text: str, name: str = "Dockerfile") -> tuple[Dockerfile, list[Diagnostic]]:
+    """As `parse`: what can be read of a file, and its faults in order; without faults the file is whole.
+
+    Raises: DockerfileError: it is too large to be read.
     """
     source = Source(name, text.removeprefix("\ufeff"))
     faults = Faults()
@@ -54,9 +63,7 @@ def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
             _before_from(instruction, faults)
     if not faults.found:
         _require_stage(source, count, has_stage=bool(stages), faults=faults)
-    if faults.found:
-        _report(faults)
-    return Dockerfile(
+    dockerfile = Dockerfile(
         source=source,
         global_args=tuple(global_args),
         stages=tuple(Stage(index, from_, tuple(rest)) for index, (from_, rest) in enumerate(stages)),
@@ -64,6 +71,7 @@ def parse(text: str, name: str = "Dockerfile") -> Dockerfile:
         escape=reader.escape,
         warnings=tuple(reader.warnings),
     )
+    return dockerfile, _in_order(faults)
 
 
 def parse_trigger(text: str, span: Span) -> Instruction:
@@ -82,7 +90,7 @@ def parse_trigger(text: str, span: Span) -> Instruction:
     if isinstance(instruction, From | OnBuild):
         faults.add("onbuild-trigger", f"{instruction.keyword} cannot be an ONBUILD trigger", span)
     if faults.found or instruction is None:
-        _report(faults)
+        raise DockerfileError.of(_in_order(faults))
     return instruction
 
 
@@ -115,12 +123,12 @@ def _require_stage(source: Source, count: int, *, has_stage: bool, faults: Fault
         faults.add("no-stages", "the file has no FROM, so there is nothing to build", span, hint="add FROM IMAGE")
 
 
-def _report(faults: Faults) -> NoReturn:
+def _in_order(faults: Faults) -> list[Diagnostic]:
     found = sorted(faults.found, key=lambda fault: (fault.span.line, fault.span.column) if fault.span else (0, 0))
     if faults.is_full:
         note = f"reading stopped here, at {MOST_FAULTS} faults"
         found[-1] = replace(found[-1], notes=(*found[-1].notes, note))
-    raise DockerfileError.of(found)
+    return found
 
 
 def _directives(source: Source, reader: LineReader) -> tuple[tuple[Directive, str, Span], ...]:
@@ -136,4 +144,4 @@ def _directives(source: Source, reader: LineReader) -> tuple[tuple[Directive, st
     return tuple(found)
 
 
-__all__ = ["parse", "parse_trigger"]
+__all__ = ["parse", "parse_partly", "parse_trigger"]

@@ -47,18 +47,20 @@ class Finding:
 
     rule: the rule's name. message: one sentence, lower case, no full stop; it names what was found, not what a rule
     forbids. span: the narrowest place that shows it (a word of a RUN rather than the RUN). saving_bytes: what mending it
-    saves in the final image, uncompressed, where that is known and not guessed.
+    saves in the final image, uncompressed, where that is known and not guessed. severity: None: the rule's.
+    cause: a further place above which a comment may skip it, where what is wrong is not where it shows.
     """
 
     rule: str
     message: str
     span: Span
-    severity: Severity = "warning"
+    severity: Severity | None = None
     notes: tuple[str, ...] = ()
     hint: str | None = None
     saving_bytes: int | None = None
     fix: Fix | None = None
+    cause: Span | None = None
 
     def diagnostic(self) -> Diagnostic:
         """The finding as a remark with its excerpt; its code is the rule's name."""
-        return Diagnostic(self.rule, self.message, self.span, self.notes, self.hint, self.severity)
+        return Diagnostic(self.rule, self.message, self.span, self.notes, self.hint, self.severity or "warning")

@@ -43,6 +43,7 @@ class Rule:
     bad: gives at least one finding of this rule; good: the mended file, which gives none of any rule of `stages`, `caching`,
     `bytes` and `ml` at warning or above. has_fix: the finding of `bad` has a fix, and fixing `bad` leaves none of this rule.
     is_default: False for a rule that is run only when it is named (BuildKit's experimental ones).
+    reads_lines: it looks at one instruction at a time, so what it says of a file with faults is true as well.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Rule:
     check: Callable[[Subject], Iterable[Finding]]
     has_fix: bool = False
     is_default: bool = True
+    reads_lines: bool = False
 
     @property
     def url(self) -> str:

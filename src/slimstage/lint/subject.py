@@ -15,6 +15,7 @@ from slimstage.values import dataclass
 
 if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
+    from slimstage.dockerfile.syntax import Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class BaseImage:
 class StageView:
     """A stage with what it stands on and who reads it. Compared by identity."""
 
-    __slots__ = ("base", "is_final", "is_needed", "parent", "platform", "readers", "stage")
+    __slots__ = ("base", "is_final", "is_needed", "parent", "platform", "readers", "stage", "triggers")
 
     def __init__(self, stage: Stage, parent: StageView | None, base: BaseImage | None) -> None:
         self.stage = stage
@@ -73,6 +74,8 @@ class StageView:
         """FROM's `--platform` with variables expanded."""
         self.readers: list[tuple[StageView, Instruction]] = []
         """Who reads it, in the order of the file: each stage with its FROM, COPY or RUN (a mount)."""
+        self.triggers: tuple[Instruction, ...] = ()
+        """What ONBUILD of the stage it stands on puts in front of its instructions; their place is the FROM's."""
 
     @property
     def name(self) -> str:
@@ -96,6 +99,15 @@ class StageView:
         return last.base
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What an instruction sees. values: those that are known. names: all that have a value. declared: the names of ARG."""
+
+    values: Mapping[str, str]
+    names: frozenset[str] = frozenset()
+    declared: frozenset[str] = frozenset()
+
+
 class Subject(Protocol):
     """One Dockerfile and its surroundings; `lint/reading.py` makes it."""
 
@@ -104,6 +116,8 @@ class Subject(Protocol):
     stages: tuple[StageView, ...]
     """All of the file, in order; also those nobody needs."""
     final: StageView
+    shared: Mapping[str, str]
+    """What FROM lines see: the arguments in front of the first FROM, and the automatic ones."""
     ignore: tuple[Pattern, ...] | None
     """The patterns of the ignore file; None when there is none or nobody looked."""
     ignore_name: str
@@ -113,6 +127,17 @@ class Subject(Protocol):
 
     def environment(self, stage: StageView, instruction: Instruction) -> Mapping[str, str]:
         """ARG and ENV that the instruction sees, with values as far as they are known; inherited ones too."""
+        ...
+
+    def seen(self, stage: StageView, instruction: Instruction) -> Seen:
+        """The same in full: also which names have a value that is not known, and which are declared by ARG."""
+        ...
+
+    def node(self, instruction: Instruction) -> Node | None:
+        """The instruction split into words, each with its place (`Node.span_of`); None: it is not the file's own text.
+
+        For the narrow place of a finding, and for edits. The file is split again when it is asked for first.
+        """
         ...
 
     def expanded(self, stage: StageView, instruction: Instruction, word: str) -> str | None:

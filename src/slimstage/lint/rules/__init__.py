@@ -1,1 +1,1 @@
-"""One short module for each rule; the module's `RULE` is the rule. `lint/catalogue.py` lists them."""
+"""One rule a file: `RULE`, and the function it calls. `lint/catalogue.py` lists them."""
