@@ -16,12 +16,24 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "StageNameCasing",
     ),
     "stages": (
+        "UnnamedStage",
+        "CopyFromByIndex",
+        "UnusedStage",
+        "StageCopiesNothing",
+        "SameFilesCopiedTwice",
+        "MultiStageWithoutGain",
     ),
     "caching": (
+        "NoIgnoreFile",
+        "IgnoreMissesLargeFiles",
+        "BigContext",
     ),
     "bytes": (
     ),
     "ml": (
+        "DatasetInImage",
+        "CheckpointsBesideModel",
+        "NotebookInImage",
     ),
 }  # fmt: skip
 """The names of each group, one a line."""

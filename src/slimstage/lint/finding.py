@@ -23,10 +23,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file that a fix writes, where none is: `path` relative to the context's directory, with `/`."""
+    """A file that a fix writes, where none is: `path` relative to the context's directory, with `/`.
+
+    is_addition: the file is there, and the text goes behind what it holds, on lines of its own (lines of an ignore file).
+    """
 
     path: str
     text: str
+    is_addition: bool = False
 
 
 @dataclass(frozen=True, slots=True)

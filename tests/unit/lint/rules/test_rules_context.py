@@ -1,0 +1,163 @@
+"""Rules about what the build context brings: real files in which they have nothing to say, and what they say."""
+
+from __future__ import annotations
+
+import pytest
+
+from slimstage.lint import catalogue
+from slimstage.lint.examples import check_example
+from slimstage.lint.finding import Finding
+from slimstage.lint.rule import Example
+
+WHOLE = "FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nCMD python serve.py\n"
+GIT = {".git/objects/pack/a.pack": 40_000_000}
+
+SILENT: dict[str, dict[str, Example]] = {
+    "NoIgnoreFile": {
+        "nothing but sources": Example(WHOLE, {"serve.py": "print()\n", "README.md": "# x\n"}),
+        "nothing is known of the context": Example(WHOLE),
+        "single files": Example("FROM a\nCOPY serve.py .\n", {"serve.py": "print()\n", **GIT}),
+        "the history is asked for": Example(
+            "FROM a\nCOPY . .\nRUN git describe > version\n", {"serve.py": "print()\n", **GIT}
+        ),
+        "the version comes from the history": Example(
+            "FROM a\nCOPY . .\nRUN pip install .\n", {"pyproject.toml": "[project]\n", **GIT}
+        ),
+        "the environment is used in the image": Example(
+            "FROM a\nWORKDIR /app\nCOPY . .\nCMD /app/.venv/bin/python serve.py\n",
+            {".venv/bin/python": 6_000_000, "serve.py": ""},
+        ),
+        "in a stage that nobody needs": Example(
+            "FROM a AS dev\nCOPY . .\n\nFROM b\nCOPY serve.py .\n", {"serve.py": "", **GIT}
+        ),
+    },
+    "IgnoreMissesLargeFiles": {
+        "all kept out": Example(WHOLE, {"a.py": "", **GIT, "x/.venv/a": 9_000_000}, ignore=".git\n**/.venv\n"),
+        "everything but one": Example(WHOLE, {"a.py": "", **GIT}, ignore="*\n!a.py\n"),
+        "small": Example(WHOLE, {"a.py": "", "__pycache__/a.pyc": 3_000}, ignore=".git\n"),
+        "large files of unknown use": Example(WHOLE, {"a.bin": 90_000_000}, ignore=".git\n"),
+        "not copied": Example("FROM a\nCOPY src .\n", {"src/a.py": "", **GIT}, ignore="x\n"),
+        "left out by the COPY": Example("FROM a\nCOPY --exclude=.git . .\n", {"a.py": "", **GIT}, ignore="x\n"),
+        "named by a COPY": Example("FROM a\nCOPY . .\nCOPY venv /venv\n", {"venv/a.so": 9_000_000}, ignore="x\n"),
+    },
+    "BigContext": {
+        "small": Example(WHOLE, {"a.mp4": 90_000_000}),
+        "one large model": Example(WHOLE, {"model/a.safetensors": 2_000_000_000}),
+        "named": Example("FROM a\nCOPY videos .\n", {"videos/a.mp4": 900_000_000}),
+        "kept out": Example(WHOLE, {"videos/a.mp4": 900_000_000}, ignore="videos\n"),
+        "unknown": Example(WHOLE),
+        "what another rule tells": Example(WHOLE, {"a.py": "", ".git/a.pack": 900_000_000}),
+    },
+    "DatasetInImage": {
+        "a lookup table": Example("FROM a\nCOPY data/labels.csv .\n", {"data/labels.csv": 12_000_000}),
+        "small": Example(WHOLE, {"data/a.csv": 4_000_000}),
+        "below the model": Example("FROM a\nCOPY model/ model/\n", {"model/embeddings.npy": 90_000_000}),
+        "an image that trains": Example("FROM a\nCOPY . .\nCMD python train.py\n", {"data/a.csv": 90_000_000}),
+        "in the training stage alone": Example(
+            "FROM a AS train\nWORKDIR /w\nCOPY . .\nRUN python train.py\n\nFROM b\nCOPY --from=train /w/model.onnx /\n",
+            {"data/a.csv": 90_000_000},
+        ),
+        "kept out": Example(WHOLE, {"data/a.csv": 90_000_000}, ignore="data\n"),
+        "pictures of a web page": Example(WHOLE, {"static/hero.png": 12_000_000}),
+    },
+    "CheckpointsBesideModel": {
+        "one model": Example("FROM a\nCOPY model.safetensors .\n", {"model.safetensors": 400_000_000}),
+        "a model in shards": Example(
+            "FROM a\nCOPY model model\n", {f"model/model-0000{n}-of-00003.safetensors": 400_000_000 for n in (1, 2, 3)}
+        ),
+        "the only checkpoint is the model": Example(
+            "FROM a\nCOPY run run\n", {"run/epoch=3-step=90.ckpt": 400_000_000}
+        ),
+        "shards of the only checkpoint": Example(
+            "FROM a\nCOPY c c\n", {f"c/checkpoint-9/pytorch_model-{n}-of-2.bin": 90_000_000 for n in (1, 2)}
+        ),
+        "small": Example("FROM a\nCOPY . .\n", {"m.pt": 2_000_000, "checkpoints/m.pt": 2_000_000}),
+        "in another stage": Example(
+            "FROM a AS t\nCOPY run /run\nRUN x\n\nFROM b\nCOPY --from=t /run/model.onnx /\n",
+            {"run/model.onnx": 9_000_000, "run/optimizer.pt": 90_000_000},
+        ),
+    },
+    "NotebookInImage": {
+        "no notebook": Example(WHOLE, {"a.py": ""}),
+        "kept out": Example(WHOLE, {"a.ipynb": 900}, ignore="**/*.ipynb\n"),
+        "jupyter is the service": Example("FROM jupyter/base-notebook\nCOPY . .\n", {"a.ipynb": 900}),
+        "papermill runs it": Example("FROM a\nRUN pip install papermill\nCOPY . .\n", {"a.ipynb": 900}),
+        "its requirements have voila": Example(WHOLE, {"a.ipynb": 900, "requirements.txt": "voila==0.5\n"}),
+        "in the training stage": Example(
+            "FROM a AS t\nCOPY . /w\nRUN x\n\nFROM b\nCOPY --from=t /w/out/m.onnx /\n", {"a.ipynb": 900}
+        ),
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "given"),
+    [
+        pytest.param(rule, given, id=f"{rule}: {name}")
+        for rule, cases in SILENT.items()
+        for name, given in cases.items()
+    ],
+)
+def test_has_nothing_to_say(rule: str, given: Example) -> None:
+    checked = check_example(given, [catalogue.rule(rule)])
+    assert not checked.faults
+    assert not checked.findings
+
+
+def the_finding(rule: str, example: Example) -> Finding:
+    (finding,) = check_example(example, [catalogue.rule(rule)]).findings
+    return finding
+
+
+def test_the_ignore_file_has_lines_for_what_is_there() -> None:
+    files: dict[str, str | int] = {
+        "a.py": "",
+        **GIT,
+        "src/__pycache__/a.cpython-312.pyc": 900,
+        "svc/.venv/lib/x.so": 7_000_000,
+        "__pycache__/b.cpython-312.pyc": 100,
+        "mlruns/0/meta.yaml": 10,
+    }
+    finding = the_finding("NoIgnoreFile", Example(WHOLE, files))
+    assert finding.fix is not None
+    (file,) = finding.fix.files
+    assert (file.path, file.is_addition) == (".dockerignore", False)
+    assert file.text == "# What no image needs.\n.git\n**/.venv\n**/__pycache__\nmlruns\n"
+    assert finding.message == (
+        'there is no ".dockerignore", and this copies ".git", "svc/.venv", "src/__pycache__", "__pycache__" and 1 more '
+        "(47 MB)"
+    )
+    assert not check_example(
+        Example(WHOLE, files, ignore=file.text), [catalogue.rule("IgnoreMissesLargeFiles")]
+    ).findings
+
+
+def test_lines_are_added_to_the_ignore_file() -> None:
+    finding = the_finding("IgnoreMissesLargeFiles", Example(WHOLE, {"a.py": "", **GIT}, ignore="*.md\n"))
+    assert finding.fix is not None
+    (file,) = finding.fix.files
+    assert (file.path, file.text, file.is_addition) == (".dockerignore", ".git\n", True)
+    assert (finding.span.line, finding.span.column, finding.saving_bytes) == (3, 6, 40_000_000)
+
+
+def test_data_that_comes_by_way_of_the_training_stage() -> None:
+    text = (
+        "FROM a AS train\nWORKDIR /w\nCOPY . .\nRUN python train.py\n\nFROM b\nCOPY --from=train /w /app\nCMD serve\n"
+    )
+    finding = the_finding("DatasetInImage", Example(text, {"data/a.csv": 90_000_000, "train.py": ""}))
+    assert finding.message == '90 MB of data come into the image by way of "train": "data/a.csv"'
+    assert (finding.span.line, finding.span.column, finding.span.end_column) == (7, 19, 21)
+
+
+def test_only_the_last_checkpoint_is_the_model() -> None:
+    files: dict[str, str | int] = {f"run/checkpoint-{n}/model.safetensors": 40_000_000 for n in (500, 1000)}
+    files["run/checkpoint-1000/optimizer.pt"] = 80_000_000
+    finding = the_finding("CheckpointsBesideModel", Example("FROM a\nCOPY run/ /m/\n", files))
+    assert "checkpoint-500/model.safetensors" in finding.message
+    assert "checkpoint-1000/model" not in finding.message
+    assert finding.saving_bytes == 120_000_000
+
+
+def test_large_notebooks_are_a_warning() -> None:
+    assert the_finding("NotebookInImage", Example(WHOLE, {"a.ipynb": 20_000_000})).severity == "warning"
+    assert the_finding("NotebookInImage", Example(WHOLE, {"a.ipynb": 20_000})).severity == "info"
