@@ -1,16 +1,20 @@
-"""What the shared conformance suite calls: the syntax tree, expansion and ignore rules of this package."""
+"""What the shared conformance suite calls: the syntax tree, expansion, ignore rules and checks of this package."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from slimstage.context.patterns import PatternMatcher
+from slimstage.context.patterns import PatternMatcher, read_ignore_file
 from slimstage.diagnostics import Source
 from slimstage.dockerfile.expand import expand_word, expand_words
 from slimstage.dockerfile.faults import Faults
 from slimstage.dockerfile.reader import LineReader
 from slimstage.dockerfile.syntax import Node, read_nodes
 from slimstage.errors import DockerfileError
+from slimstage.lint import catalogue
+from slimstage.lint.engine import Surroundings, check
+from slimstage.oci.descriptor import parse_platform
+from slimstage.plan.request import PlanRequest
 
 
 def parse(text: str) -> str:
@@ -41,8 +45,15 @@ def ignored(patterns: list[str], path: str) -> bool:
 
 
 def lint(text: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Not part of the package yet: the suite counts these cases as skipped."""
-    raise NotImplementedError
+    """What the rules of BuildKit find, as a check of all stages."""
+    buildkit = [catalogue.rule(name) for name in catalogue.NAMES["buildkit"]]
+    platform = parse_platform(options.get("platform") or "linux/amd64")
+    request = PlanRequest(parse_platform("linux/amd64"), platform=platform, build_args=options["args"])
+    ignore = options.get("dockerignore")
+    around = Surroundings(None if ignore is None else read_ignore_file(ignore))
+    return [
+        {"rule": each.rule, "line": each.span.line} for each in check(text, buildkit, request, around=around).findings
+    ]
 
 
 def _dump(node: Node) -> str:

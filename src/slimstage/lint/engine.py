@@ -12,7 +12,7 @@ from slimstage.diagnostics import Diagnostic, Severity, Span
 from slimstage.dockerfile.parse import parse_partly
 from slimstage.lint.directives import Silence
 from slimstage.lint.finding import Finding
-from slimstage.lint.reading import Reading
+from slimstage.lint.reading import Facts, Reading
 from slimstage.lint.subject import ContextView
 from slimstage.plan.request import PlanRequest
 from slimstage.values import dataclass, replace
@@ -29,11 +29,15 @@ CHECK_ARGUMENT = "BUILDKIT_DOCKERFILE_CHECK"
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is around a Dockerfile. ignore: None where there is no ignore file. context: None where there is none to look at."""
+    """What is around a Dockerfile. ignore: None where there is no ignore file. context: None where there is none to look at.
+
+    facts: asks for what is known of a base image, by its name.
+    """
 
     ignore: Sequence[Pattern] | None = None
     ignore_name: str = ".dockerignore"
     context: ContextView | None = None
+    facts: Facts | None = None
 
 
 ALONE = Surroundings()
@@ -71,7 +75,14 @@ def check(
     silence = Silence(dockerfile, request.given_args.get(CHECK_ARGUMENT))
     if not dockerfile.stages:
         return Checked(dockerfile, (), (*faults, *silence.faults))
-    subject = Reading(dockerfile, request, ignore=around.ignore, ignore_name=around.ignore_name, context=around.context)
+    subject = Reading(
+        dockerfile,
+        request,
+        ignore=around.ignore,
+        ignore_name=around.ignore_name,
+        context=around.context,
+        facts=around.facts,
+    )
     chosen = [rule for rule in rules if rule.reads_lines or not faults]
     found: list[Finding] = []
     fails_build = False

@@ -8,7 +8,8 @@ from slimstage.context.patterns import read_ignore_file
 from slimstage.lint.context_view import GivenContext
 from slimstage.lint.engine import Checked, Surroundings, check
 from slimstage.lint.rule import Example, Rule
-from slimstage.oci.descriptor import Platform
+from slimstage.lint.subject import ImageFacts
+from slimstage.oci.descriptor import Platform, parse_platform
 from slimstage.plan.request import PlanRequest
 
 PLATFORM = Platform("linux", "amd64")
@@ -25,6 +26,11 @@ def check_example(example: Example, rules: Iterable[Rule], text: str | None = No
         example.dockerfile if text is None else text,
         chosen,
         request,
-        around=Surroundings(ignore, context=context),
+        around=Surroundings(ignore, context=context, facts=lambda name: _facts(example, name)),
         asked=frozenset(rule.name for rule in chosen),
     )
+
+
+def _facts(example: Example, name: str) -> ImageFacts | None:
+    platform = example.images.get(name)
+    return ImageFacts(parse_platform(platform), {}) if platform else None

@@ -6,7 +6,7 @@ It reads what `plan/` would lower, but takes no fault: of what cannot be resolve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from slimstage.diagnostics import Source as SourceText
 from slimstage.dockerfile.faults import Faults
@@ -16,7 +16,7 @@ from slimstage.dockerfile.reader import LineReader
 from slimstage.dockerfile.syntax import Node, read_nodes
 from slimstage.errors import FormatError, SlimstageError
 from slimstage.lint.scopes import Scopes, known
-from slimstage.lint.subject import BaseImage, ContextView, Seen, StageView
+from slimstage.lint.subject import BaseImage, ContextView, ImageFacts, Seen, StageView
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.plan.contexts import EmptySource, ImageSource, Source, StageSource
 from slimstage.plan.request import PlanRequest
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
 
 _Given = TypeVar("_Given")
+Facts: TypeAlias = Callable[[str], ImageFacts | None]
+"""Asks for what is known of an image of that name."""
 
 
 class Reading:
@@ -40,9 +42,14 @@ class Reading:
         ignore: Sequence[Pattern] | None = None,
         ignore_name: str = ".dockerignore",
         context: ContextView | None = None,
+        facts: Facts | None = None,
     ) -> None:
-        """dockerfile: has at least one stage. Raises: nothing."""
-        self.dockerfile, self.request, self.context = dockerfile, request, context
+        """dockerfile: has at least one stage. facts: knows configs of base images. Raises: nothing."""
+        self.dockerfile: Dockerfile = dockerfile
+        self.request: PlanRequest = request
+        self.context: ContextView | None = context
+        self._ask_facts = facts
+        self._references: dict[StageView, str] = {}
         self.ignore = None if ignore is None else tuple(ignore)
         self.ignore_name = ignore_name
         self.shared = _shared(dockerfile, request)
@@ -55,6 +62,8 @@ class Reading:
                 parent = self.stages[source.index]
             view = StageView(stage, parent, _base_of(source))
             view.platform = _asked(lambda stage=stage: str(self._table.platform(stage) or "")) or None  # type: ignore[misc]
+            if isinstance(source, ImageSource):
+                self._references[view] = source.reference
             view.triggers = tuple(_fired(parent, view)) if parent else ()
             self.stages += (view,)
         self.final = self.stages[_asked(self._table.target) or -1]
@@ -122,6 +131,16 @@ class Reading:
                 if isinstance(instruction, Run):
                     for command in self.commands(view, instruction):
                         yield view, instruction, command
+
+    def expanded_base(self, stage: StageView) -> str:
+        """What FROM names, variables replaced, as far as they are known."""
+        image = stage.stage.from_.image
+        return known(image, self.shared, self.dockerfile.escape) or image
+
+    def facts(self, stage: StageView) -> ImageFacts | None:
+        """What is known of the image that the stage itself names, besides its name; mostly nothing."""
+        reference = self._references.get(stage)
+        return self._ask_facts(reference) if self._ask_facts is not None and reference is not None else None
 
     def source_of(self, stage: StageView, copy: Copy) -> StageView | BaseImage | None:
         """What `COPY --from` names: a stage, an image; None for the build context or a named one."""

@@ -24,13 +24,15 @@ class Example:
     """A Dockerfile with as much of its surroundings as the rule looks at.
 
     files: what the context holds: path → its text, or its size in bytes where the content does not matter; None: the rule
-    is asked without a context. ignore: the text of `.dockerignore`. args: as `--build-arg`.
+    is asked without a context. ignore: the text of `.dockerignore`. args: as `--build-arg`. images: base images whose config
+    is known: name → the platform it is for.
     """
 
     dockerfile: str
     files: Mapping[str, str | int] | None = None
     ignore: str | None = None
     args: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
+from slimstage.oci.descriptor import Platform
 from slimstage.plan.request import PlanRequest
 from slimstage.values import dataclass
 
@@ -53,6 +54,15 @@ class BaseImage:
     tag: str | None = None
     digest: str | None = None
     has_scheme: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What the config of a base image says, where somebody has it. env: names and values."""
+
+    platform: Platform
+    env: Mapping[str, str]
+    has_shell: bool = False
 
 
 class StageView:
@@ -154,6 +164,14 @@ class Subject(Protocol):
 
     def all_commands(self, stage: StageView, *, inherited: bool = False) -> Iterator[tuple[StageView, Run, Any]]:
         """The commands of all RUNs of a stage in order; with `inherited` those of the stages it stands on come first."""
+        ...
+
+    def expanded_base(self, stage: StageView) -> str:
+        """What FROM names, variables replaced, as far as they are known."""
+        ...
+
+    def facts(self, stage: StageView) -> ImageFacts | None:
+        """What is known of the image that the stage itself names, besides its name; mostly nothing."""
         ...
 
     def source_of(self, stage: StageView, copy: Copy) -> StageView | BaseImage | None:
