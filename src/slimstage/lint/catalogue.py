@@ -45,6 +45,8 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "MultiStageWithoutGain",
     ),
     "caching": (
+        "EarlyArgInvalidates",
+        "LargeFileCopiedEarly",
         "NoIgnoreFile",
         "IgnoreMissesLargeFiles",
         "BigContext",
@@ -52,6 +54,8 @@ NAMES: dict[Group, tuple[str, ...]] = {
     "bytes": (
     ),
     "ml": (
+        "CudaDevelInFinalStage",
+        "WeightsInEarlyLayer",
         "DatasetInImage",
         "CheckpointsBesideModel",
         "NotebookInImage",

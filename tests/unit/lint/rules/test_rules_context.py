@@ -77,6 +77,52 @@ SILENT: dict[str, dict[str, Example]] = {
             {"run/model.onnx": 9_000_000, "run/optimizer.pt": 90_000_000},
         ),
     },
+    "EarlyArgInvalidates": {
+        "a version of what is installed": Example(
+            "FROM a\nARG TORCH_VERSION=2.4\nRUN pip install x\nRUN pip install torch==$TORCH_VERSION\n"
+        ),
+        "in front of its use": Example("FROM a\nRUN pip install x\nARG GIT_SHA\nLABEL revision=$GIT_SHA\n"),
+        "used at once": Example("FROM a\nARG COMMIT\nRUN pip install git+https://example.org/x@$COMMIT\n"),
+        "before the first FROM": Example("ARG GIT_SHA\nFROM a\nRUN pip install x\n"),
+        "breaks the cache on purpose": Example("FROM a\nARG CACHEBUST\nRUN apt-get update && apt-get install -y x\n"),
+        "nothing is installed behind it": Example("FROM a\nARG BUILD_DATE\nRUN mkdir /x\nENV DATE=$BUILD_DATE\n"),
+        "read from the environment": Example(
+            "FROM a\nARG BUILD_NUMBER\nRUN python -c 'import os; os.environ[\"BUILD_NUMBER\"]'\nRUN pip install x\n"
+        ),
+        "passed on by ENV and used": Example(
+            "FROM a\nARG GIT_REF\nENV REF=$GIT_REF\nRUN git checkout $REF\nRUN pip install .\n"
+        ),
+    },
+    "LargeFileCopiedEarly": {
+        "behind the installation": Example("FROM a\nRUN pip install x\nCOPY v v\n", {"v/a.bin": 90_000_000}),
+        "a wheel that is installed": Example("FROM a\nCOPY x.whl .\nRUN pip install x.whl\n", {"x.whl": 90_000_000}),
+        "an installer": Example("FROM a\nCOPY i.run .\nRUN ./i.run && apt-get install -y x\n", {"i.run": 90_000_000}),
+        "small": Example("FROM a\nCOPY v v\nRUN pip install x\n", {"v/a.mp4": 9_000_000}),
+        "everything": Example("FROM a\nCOPY . .\nRUN pip install x\n", {"v/a.mp4": 90_000_000}),
+        "nothing is installed": Example("FROM a\nCOPY v v\nRUN ls v\n", {"v/a.mp4": 90_000_000}),
+    },
+    "WeightsInEarlyLayer": {
+        "behind the installation": Example("FROM a\nRUN pip install x\nCOPY model.onnx .\n"),
+        "small": Example("FROM a\nCOPY model.onnx .\nRUN pip install x\n", {"model.onnx": 900_000}),
+        "in a stage that converts": Example(
+            "FROM a AS c\nCOPY m.pt .\nRUN pip install onnx\nRUN x\n\nFROM b\nCOPY --from=c /m.onnx /\n"
+        ),
+        "no installation": Example("FROM a\nCOPY model.onnx .\nCOPY a.py .\nRUN mkdir /x\n"),
+        "a table": Example("FROM a\nCOPY labels.csv .\nRUN pip install x\n"),
+        "a pickle of unknown size": Example("FROM a\nCOPY vocab.pkl .\nRUN pip install x\n"),
+    },
+    "CudaDevelInFinalStage": {
+        "runtime": Example("FROM nvidia/cuda:12.6.3-runtime-ubuntu24.04\nCMD x\n"),
+        "the builder": Example(
+            "FROM nvidia/cuda:12.6.3-devel-ubi9 AS b\nRUN make\n\nFROM nvidia/cuda:12.6.3-base-ubi9\nCOPY --from=b /x /x\n"
+        ),
+        "it compiles while it runs": Example(
+            "FROM nvidia/cuda:12.6.3-devel-ubuntu24.04\nRUN pip install vllm\nCMD vllm serve\n"
+        ),
+        "deepspeed": Example("FROM pytorch/pytorch:2.5.1-cuda12.4-cudnn9-devel\nRUN pip install deepspeed\n"),
+        "a devel of something else": Example("FROM quay.io/pypa/x:devel\nCMD x\n"),
+        "no tag": Example("ARG BASE\nFROM $BASE\nCMD x\n"),
+    },
     "NotebookInImage": {
         "no notebook": Example(WHOLE, {"a.py": ""}),
         "kept out": Example(WHOLE, {"a.ipynb": 900}, ignore="**/*.ipynb\n"),
@@ -161,3 +207,29 @@ def test_only_the_last_checkpoint_is_the_model() -> None:
 def test_large_notebooks_are_a_warning() -> None:
     assert the_finding("NotebookInImage", Example(WHOLE, {"a.ipynb": 20_000_000})).severity == "warning"
     assert the_finding("NotebookInImage", Example(WHOLE, {"a.ipynb": 20_000})).severity == "info"
+
+
+def test_an_argument_that_is_passed_on_is_told_at_the_argument() -> None:
+    text = "FROM a\nARG X=1 GIT_SHA\nENV SHA=$GIT_SHA\nRUN apt-get update && apt-get install -y x\nRUN echo $SHA\n"
+    finding = the_finding("EarlyArgInvalidates", Example(text))
+    assert (finding.span.line, finding.span.column, finding.span.end_column) == (2, 9, 16)
+    assert "line 4 too" in finding.message
+
+
+def test_the_runtime_image_of_the_same_version_is_named() -> None:
+    finding = the_finding("CudaDevelInFinalStage", Example("FROM pytorch/pytorch:2.5.1-cuda12.4-cudnn9-devel AS x\n"))
+    assert finding.hint is not None
+    assert 'end on "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"' in finding.hint
+    assert (finding.span.column, finding.span.end_column) == (6, 49)
+
+
+def test_weights_of_a_training_stage_count_as_well() -> None:
+    text = "FROM a AS train\nRUN x\n\nFROM b\nCOPY --from=train /m/model.onnx /m/\nRUN pip install onnxruntime\n"
+    finding = the_finding("WeightsInEarlyLayer", Example(text))
+    assert (finding.span.line, finding.span.column) == (5, 19)
+
+
+def test_the_size_of_weights_is_told() -> None:
+    text = "FROM b\nCOPY models/ /m/\nRUN pip install onnxruntime\n"
+    finding = the_finding("WeightsInEarlyLayer", Example(text, {"models/a/model.onnx": 90_000_000, "models/a.txt": ""}))
+    assert finding.message.startswith("weights (90 MB) are copied in front of line 3")

@@ -1,0 +1,104 @@
+"""An argument that is new with every build stands in front of steps that do not use it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from slimstage.dockerfile.instructions import Arg, Env, Instruction, Label, OnBuild, Run
+from slimstage.lint.finding import Finding
+from slimstage.lint.installing import installs_packages
+from slimstage.lint.rule import Example, Rule
+from slimstage.lint.subject import Subject
+from slimstage.regex import pattern
+
+_NEW_EACH_TIME = pattern(
+    r"(?i)(?:.*_)?(?:GIT|VCS|COMMIT|SHA|SHORT_SHA|REVISION|REF)(?:_(?:SHA1?|COMMIT|HASH|REF|REV|REVISION|TAG|DESCRIBE|BRANCH|ID"
+    r"|SHORT))*\Z"
+    r"|(?:.*_)?BUILD_?(?:DATE|TIME|TIMESTAMP|NUMBER|NUM|ID|VERSION|REVISION|URL)\Z|(?:.*_)?(?:TIMESTAMP|CREATED_AT|RELEASE_DATE)\Z"
+    r"|(?:CI|GITHUB|GITLAB|JENKINS|BUILDKITE|CIRCLE)_.*\Z"
+)
+_NAMES_A_DOWNLOAD = pattern(r"(?i).*(?:_REPO|_URL)\Z")
+
+
+def check(subject: Subject) -> Iterator[Finding]:
+    for stage in subject.stages:
+        if not stage.is_needed:
+            continue
+        for position, instruction in enumerate(stage.instructions):
+            if not isinstance(instruction, Arg):
+                continue
+            for each in instruction.args:
+                if not _NEW_EACH_TIME.match(each.name) or _NAMES_A_DOWNLOAD.match(each.name):
+                    continue
+                slowed = _in_front_of_use(each.name, stage.instructions[position + 1 :])
+                if slowed is None:
+                    continue
+                yield Finding(
+                    RULE.name,
+                    f"{each.name} is new with each build, and all behind this line runs again, "
+                    f"line {slowed.span.line} too, which does not use it",
+                    each.span,
+                    hint="move the ARG, and the ENV or LABEL made of it, behind that line: in front of what uses it",
+                )
+
+
+def _in_front_of_use(name: str, behind: Sequence[Instruction]) -> Instruction | None:
+    """The first RUN that installs packages and comes before any RUN that uses the value; None when there is none.
+
+    LABEL never runs; an ENV that passes the value on makes another name of it, which counts as the same.
+    """
+    names = {name}
+    for instruction in behind:
+        texts = _texts(instruction)
+        uses = any(re.search(rf"\$\{{?{re.escape(each)}\b", text) for each in names for text in texts)
+        if isinstance(instruction, Env) and uses:
+            names |= {pair.name for pair in instruction.pairs if "$" in (pair.value or "")}
+        elif isinstance(instruction, Run):
+            # A program may ask the environment for the name without the shell seeing it.
+            if uses or any(re.search(rf"\b{re.escape(each)}\b", text) for each in names for text in texts):
+                return None
+            if installs_packages(instruction):
+                return instruction
+        elif uses and not isinstance(instruction, Label | Arg | OnBuild):
+            return None
+    return None
+
+
+def _texts(instruction: Instruction) -> list[str]:
+    return [instruction.text, *(heredoc.content for heredoc in getattr(instruction, "heredocs", ()))]
+
+
+RULE = Rule(
+    name="EarlyArgInvalidates",
+    group="caching",
+    summary="an argument that is new with each build stands in front of steps that do not use it",
+    why="""\
+An ARG is part of the environment of every RUN behind it, and so of its cache key: when the commit's digest is declared at the
+top, each commit installs all packages again. Declared directly in front of what uses it, it costs nothing.
+
+Told for names that say commit, revision, build date or build number, when a RUN that installs packages stands between the ARG
+and its first use. Silent for versions of what is installed (`PYTHON_VERSION`), and for a name that a RUN uses first.
+""",
+    bad=Example(
+        "FROM python:3.12-slim\n"
+        "ARG GIT_SHA\n"
+        "WORKDIR /app\n"
+        "COPY requirements.txt .\n"
+        "RUN --mount=type=cache,target=/root/.cache/pip pip install -r requirements.txt\n"
+        "COPY serve.py .\n"
+        "LABEL org.opencontainers.image.revision=$GIT_SHA\n"
+        'CMD ["python", "serve.py"]\n'
+    ),
+    good=Example(
+        "FROM python:3.12-slim\n"
+        "WORKDIR /app\n"
+        "COPY requirements.txt .\n"
+        "RUN --mount=type=cache,target=/root/.cache/pip pip install -r requirements.txt\n"
+        "COPY serve.py .\n"
+        "ARG GIT_SHA\n"
+        "LABEL org.opencontainers.image.revision=$GIT_SHA\n"
+        'CMD ["python", "serve.py"]\n'
+    ),
+    check=check,
+)
