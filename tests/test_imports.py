@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bases": {*SINGLE, "oci", "tree", "store", "registry", "sandbox"},
     "cache": {*SINGLE, "plan", "oci", "tree", "store", "registry"},
 }
+MAY_IMPORT["compare"] = {*SINGLE, "oci", "tree", "store", "analyze"}
 MAY_IMPORT["lint"] = {*SINGLE, "dockerfile", "oci", "plan", "tree", "context"}
 MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}
