@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from slimstage.build.request import BuildResult
+from slimstage.cli.sections import markdown_cell, markdown_table
 from slimstage.cli.summary import image_line
 from slimstage.cli.units import duration_text, size_text
-from slimstage.diagnostics import shown
 from slimstage.errors import UsageError
 from slimstage.oci.reference import familiar
 
 _SLOWEST = 5
 _MOST_WARNINGS = 20
-_ESCAPES = {ord(character): f"&#{ord(character)};" for character in "\\`*_{}[]<>#|~&"}
 
 
 def markdown(result: BuildResult) -> str:
     """The image in a line, then stages, layers, the slowest steps and the warnings. Ends with a newline."""
     title = ", ".join(familiar(tag) for tag in result.tags) or result.image_id[:19]
-    parts = [f"## {_cell(title)}", _cell(image_line(result))]
+    parts = [f"## {markdown_cell(title)}", markdown_cell(image_line(result))]
     if result.stages:
-        parts.append(_table(
+        parts.append(markdown_table(
             ("Stage", "Status", "Size", "Copied from other stages"),
             (
                 (
@@ -33,7 +30,7 @@ def markdown(result: BuildResult) -> str:
             ),
         ))  # fmt: skip
     if result.layers:
-        parts.append(_table(
+        parts.append(markdown_table(
             ("Layer", "Size"),
             ((layer.created_by, size_text(layer.size_bytes, " ")) for layer in result.layers),
         ))  # fmt: skip
@@ -42,13 +39,13 @@ def markdown(result: BuildResult) -> str:
     ran = _count(len(result.steps) - cached, "step")
     parts.append(f"{ran} ran, {cached} cached.")
     if slow:
-        parts.append(_table(
+        parts.append(markdown_table(
             ("Slowest steps", "Stage", "Time"),
             ((f"line {step.line}: {step.instruction}", step.stage, duration_text(step.duration_s)) for step in slow),
         ))  # fmt: skip
     if result.warnings:
         shown_ = result.warnings[:_MOST_WARNINGS]
-        lines = [f"- {_cell(each.code)}: {_cell(each.message)}" + (f" (line {each.line})" if each.line else "")
+        lines = [f"- {markdown_cell(each.code)}: {markdown_cell(each.message)}" + (f" (line {each.line})" if each.line else "")
                  for each in shown_]  # fmt: skip
         if len(result.warnings) > len(shown_):
             lines.append(f"- and {len(result.warnings) - len(shown_)} more")
@@ -67,13 +64,3 @@ def append_summary(path: str, result: BuildResult) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Others' text, with nothing in it that Markdown or HTML would take for its own."""
-    return " ".join(shown(text).split()).translate(_ESCAPES)
