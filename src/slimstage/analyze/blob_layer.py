@@ -48,6 +48,8 @@ class Spool:
 class BlobLayer:
     """See `layers.Layer`. open_blob: opens the blob at its beginning. The spool stays the caller's."""
 
+    has_digests = True
+
     def __init__(
         self, blob: Descriptor, open_blob: Callable[[Descriptor], BinaryIO], facts: LayerFacts, spool: Spool
     ) -> None:

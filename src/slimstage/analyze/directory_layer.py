@@ -22,54 +22,32 @@ _BLOCK_BYTES = 1 << 20
 class DirectoryLayer:
     """See `layers.Layer`. Closing it closes its descriptor."""
 
+    has_digests = False
+
     def __init__(self, path: str, facts: LayerFacts) -> None:
         self.facts = facts
         self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def entries(self, keeps: Keeps) -> Iterator[LayerEntry]:
-        """Files of a directory come before what its directories hold; names sorted. Everything can be read later."""
+        """In the order in which the layer is packed; everything can be read later, whatever `keeps` says."""
         # A COPY from a stage shares files between layers: only names that this layer has twice are links here.
         links: dict[tuple[int, int], int] = {}
-        todo = [""]
-        while todo:
-            path = todo.pop()
-            fd = open_real(self._root, path, DIRECTORY)
-            try:
-                yield from self._directory(path, fd, todo, links)
-            finally:
-                os.close(fd)
-
-    def _directory(
-        self, path: str, fd: int, todo: list[str], links: dict[tuple[int, int], int]
-    ) -> Iterator[LayerEntry]:
-        hidden: frozenset[str] = frozenset()
-        if os.listxattr(fd):
-            hidden = unchanged_names(fd)
-            if is_opaque(fd):
-                yield LayerEntry(path, "opaque")
-        prefix = f"{path}/" if path else ""
-        inside: list[str] = []
-        with os.scandir(fd) as found:
-            names = sorted(found, key=_name)
-        for each in names:
-            if each.name in hidden:
-                continue
-            status = each.stat(follow_symlinks=False)
-            mode, here = status.st_mode, prefix + each.name
-            owner = (mode & 0o7777, status.st_uid, status.st_gid)
-            if stat.S_ISREG(mode):
-                link = 0
-                if status.st_nlink > 1:
-                    link = links.setdefault((status.st_dev, status.st_ino), len(links) + 1)
-                yield LayerEntry(here, "file", status.st_size, link, "", *owner)
-            elif stat.S_ISDIR(mode):
-                inside.append(here)
-                yield LayerEntry(here, "dir", 0, 0, "", *owner)
-            elif stat.S_ISLNK(mode):
-                yield LayerEntry(here, "symlink", 0, 0, os.readlink(each.name, dir_fd=fd), *owner)
+        levels = [iter(self._directory("", links))]
+        while levels:
+            for entry in levels[-1]:
+                yield entry
+                if entry.kind == "dir":
+                    levels.append(iter(self._directory(entry.path, links)))
+                    break
             else:
-                yield LayerEntry(here, "whiteout" if is_whiteout(status) else "other", 0, 0, "", *owner)
-        todo += reversed(inside)
+                levels.pop()
+
+    def _directory(self, path: str, links: dict[tuple[int, int], int]) -> list[LayerEntry]:
+        fd = open_real(self._root, path, DIRECTORY)
+        try:
+            return list(_entries(path, fd, links))
+        finally:
+            os.close(fd)
 
     def open(self, path: str) -> Content | None:
         try:
@@ -119,6 +97,34 @@ class _FileContent:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _entries(path: str, fd: int, links: dict[tuple[int, int], int]) -> Iterator[LayerEntry]:
+    hidden: frozenset[str] = frozenset()
+    if os.listxattr(fd):
+        hidden = unchanged_names(fd)
+        if is_opaque(fd):
+            yield LayerEntry(path, "opaque")
+    prefix = f"{path}/" if path else ""
+    with os.scandir(fd) as found:
+        names = sorted(found, key=_name)
+    for each in names:
+        if each.name in hidden:
+            continue
+        status = each.stat(follow_symlinks=False)
+        mode, here = status.st_mode, prefix + each.name
+        owner = (mode & 0o7777, status.st_uid, status.st_gid)
+        if stat.S_ISREG(mode):
+            link = 0
+            if status.st_nlink > 1:
+                link = links.setdefault((status.st_dev, status.st_ino), len(links) + 1)
+            yield LayerEntry(here, "file", status.st_size, link, "", *owner)
+        elif stat.S_ISDIR(mode):
+            yield LayerEntry(here, "dir", 0, 0, "", *owner)
+        elif stat.S_ISLNK(mode):
+            yield LayerEntry(here, "symlink", 0, 0, os.readlink(each.name, dir_fd=fd), *owner)
+        else:
+            yield LayerEntry(here, "whiteout" if is_whiteout(status) else "other", 0, 0, "", *owner)
 
 
 def _name(entry: os.DirEntry[str]) -> bytes:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from slimstage.analyze.layers import LayerEntry
+from slimstage.tree.pack import WHITEOUT
 from slimstage.values import dataclass
 
 
@@ -25,12 +27,12 @@ class Efficiency:
 
 
 class _Node:
-    __slots__ = ("children", "is_whiteout", "size")
+    __slots__ = ("children", "is_dir", "size")
 
     def __init__(self) -> None:
-        self.children: dict[str, _Node] | None = None
+        self.children: dict[str, _Node] = {}
         self.size = 0
-        self.is_whiteout = False
+        self.is_dir = False
 
 
 class EfficiencyCount:
@@ -41,19 +43,25 @@ class EfficiencyCount:
         self._paths: dict[str, list[int]] = {}
         """Path → [bytes together, the smallest, appearances]."""
 
-    def add(self, layer: Iterable[tuple[str, int, bool]]) -> None:
-        """One layer: (path, size, is a deletion) of all entries but opaque marks; directories have size 0."""
+    def add(self, layer: Iterable[LayerEntry]) -> None:
+        """One layer's entries. Of a file with several names the first has its bytes."""
         tree = _Node()
-        for path, size, is_whiteout in layer:
-            node = _place(tree, path)
-            node.size, node.is_whiteout = size, is_whiteout
-        for path, node in _leaves(tree):
+        links: set[int] = set()
+        for entry in layer:
+            if entry.kind == "opaque" or not entry.path:
+                continue
+            node = _place(tree, entry.path, entry.kind == "whiteout")
+            node.is_dir = entry.kind == "dir"
+            node.size = 0 if entry.link in links else entry.size
+            if entry.link:
+                links.add(entry.link)
+        for path, is_whiteout, node in _leaves(tree):
             size = node.size
-            if node.is_whiteout:
+            if is_whiteout:
                 below = _find(self._stack, path)
                 if below is None:
                     break  # dive gives up this layer where a deletion is of nothing
-                size = _total(below) if below.children is not None else 0
+                size = _total(below) if below.is_dir else 0
             found = self._paths.setdefault(path, [0, size, 0])
             found[0] += size
             found[1] = min(found[1], size)
@@ -70,11 +78,11 @@ class EfficiencyCount:
         return Efficiency(needed / stored if stored else 1.0, wasted)
 
 
-def _place(tree: _Node, path: str) -> _Node:
+def _place(tree: _Node, path: str, is_whiteout: bool) -> _Node:
+    """The node of a path; a deletion is a name of its own, beside a file of the name that it deletes."""
     node = tree
-    for part in path.split("/"):
-        if node.children is None:
-            node.children = {}
+    *above, name = path.split("/")
+    for part in (*above, WHITEOUT + name if is_whiteout else name):
         child = node.children.get(part)
         if child is None:
             child = node.children[part] = _Node()
@@ -85,22 +93,20 @@ def _place(tree: _Node, path: str) -> _Node:
 def _find(tree: _Node, path: str) -> _Node | None:
     node: _Node | None = tree
     for part in path.split("/"):
-        if node is None or node.children is None:
-            return None
-        node = node.children.get(part)
+        node = None if node is None else node.children.get(part)
     return node
 
 
-def _leaves(tree: _Node) -> Iterator[tuple[str, _Node]]:
-    """(path, node) of all without children, by name."""
-    todo = [("", tree)]
+def _leaves(tree: _Node) -> Iterator[tuple[str, bool, _Node]]:
+    """(path, is a deletion, node) of all without children, by name."""
+    todo = [("", "", tree)]
     while todo:
-        path, node = todo.pop()
+        above, name, node = todo.pop()
         if node.children:
-            prefix = f"{path}/" if path else ""
-            todo += [(prefix + name, node.children[name]) for name in sorted(node.children, reverse=True)]
-        elif path:
-            yield path, node
+            prefix = f"{above}{name}/" if name else above
+            todo += [(prefix, each, node.children[each]) for each in sorted(node.children, reverse=True)]
+        elif name:
+            yield above + name.removeprefix(WHITEOUT), name.startswith(WHITEOUT), node
 
 
 def _total(tree: _Node) -> int:
@@ -108,8 +114,7 @@ def _total(tree: _Node) -> int:
     while todo:
         node = todo.pop()
         total += node.size
-        if node.children:
-            todo += node.children.values()
+        todo += node.children.values()
     return total
 
 
@@ -117,16 +122,14 @@ def _merge(stack: _Node, layer: _Node) -> None:
     todo = [(stack, layer)]
     while todo:
         below, above = todo.pop()
-        for name, node in (above.children or {}).items():
-            if node.is_whiteout:
-                if below.children is not None:
-                    below.children.pop(name, None)
+        for name in sorted(above.children):
+            node = above.children[name]
+            if name.startswith(WHITEOUT):
+                below.children.pop(name.removeprefix(WHITEOUT), None)
                 continue
-            if below.children is None:
-                below.children = {}
             there = below.children.get(name)
             if there is None:
                 there = below.children[name] = _Node()
-            there.size = node.size
-            if node.children is not None:
+            there.size, there.is_dir = node.size, node.is_dir
+            if node.children:
                 todo.append((there, node))

@@ -40,7 +40,8 @@ def is_elf(head: bytes) -> bool:
 
 
 def read_elf(source: ElfSource) -> Elf:
-    """What the file says. source: its bytes (bytes, mmap, memoryview), or a descriptor of a regular file, not moved.
+    """What the file says. source: its bytes (bytes, mmap, memoryview), a descriptor of a regular file, not moved, or what
+    reads it.
 
     Raises FormatError (`not-elf`): another magic number, an unknown class or byte order, a header that is cut off;
     OSError of a descriptor.

@@ -9,8 +9,20 @@ import mmap
 import os
 from typing import Protocol, TypeAlias
 
-ElfSource: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | int
-"""A file's bytes, or a descriptor of it."""
+
+class Reads(Protocol):
+    """Bytes at offsets, as of a file that lies within another one."""
+
+    @property
+    def size(self) -> int: ...
+
+    def at(self, offset: int, count: int, /) -> bytes:
+        """These bytes, fewer where there are no more."""
+        ...
+
+
+ElfSource: TypeAlias = bytes | bytearray | memoryview | mmap.mmap | int | Reads
+"""A file's bytes, a descriptor of it, or what reads it."""
 
 _TEXT_BYTES = 1 << 20
 """Of all texts of one file together: names may overlap, so a small table could hold gigabytes of them."""
@@ -98,6 +110,19 @@ class _OnDisk(_Texts):
         return os.pread(self._fd, size, offset)
 
 
+class _Read(_Texts):
+    def __init__(self, reads: Reads) -> None:
+        self._reads = reads
+        super().__init__(reads.size)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        return self._reads.at(offset, size)
+
+
 def open_source(source: ElfSource) -> Bytes:
     """The reader of a source. A descriptor stays open, and where it stands. Raises OSError."""
-    return _OnDisk(source) if isinstance(source, int) else _InMemory(source)
+    if isinstance(source, int):
+        return _OnDisk(source)
+    if isinstance(source, bytes | bytearray | memoryview | mmap.mmap):
+        return _InMemory(source)
+    return _Read(source)

@@ -38,7 +38,7 @@ _FEWEST_BYTES = 64
 """A shorter file of such a name is a placeholder."""
 _PACKAGES = ("/site-packages/", "/dist-packages/")
 _BLOCK_BYTES = 1 << 20
-_OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def read_os_release(text: str) -> System:
 
 
 def _system(tree: UnionTree) -> System:
-    for path in _OS_RELEASE:
+    for path in OS_RELEASE:
         if (text := _text(tree, path, 1 << 16)) is not None:
             return read_os_release(text)
     return System()

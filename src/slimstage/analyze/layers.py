@@ -80,6 +80,11 @@ class Layer(Protocol):
     @property
     def facts(self) -> LayerFacts: ...
 
+    @property
+    def has_digests(self) -> bool:
+        """True: digests of content are known without reading it."""
+        ...
+
     def entries(self, keeps: Keeps) -> Iterator[LayerEntry]:
         """Every entry once, in an order that is the same each time. keeps: asked for each file, which a layer that passes
         by only once keeps content for.

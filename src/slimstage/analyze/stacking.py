@@ -29,6 +29,8 @@ class Stack:
         """Of the tree: path → target as written."""
         self.replaced: dict[int, int] = {}
         """Position of a hidden file → of the one of the same name that hides it."""
+        self.written: dict[int, str] = {}
+        """Position → path as its layer has it, where a symlink of a lower layer leads elsewhere."""
         self._root: _Directory = {}
         self._groups: dict[tuple[int, int], list[int]] = {}
         self._real_of: dict[str, str] = {}
@@ -81,6 +83,8 @@ class Stack:
             return
         if entry.kind == "file":
             position = self.files.add(path, entry.size, number, (entry.mode, entry.uid, entry.gid))
+            if path != entry.path:
+                self.written[position] = entry.path
             if entry.link:
                 self._groups.setdefault((number, entry.link), []).append(position)
         else:

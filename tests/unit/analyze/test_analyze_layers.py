@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from slimstage.analyze.blob_layer import Spool
+from slimstage.analyze.contents import Contents
 from slimstage.analyze.layers import Layer, LayerEntry, LayerFacts, read_all
 from slimstage.analyze.stacking import Stack
 from slimstage.digest import digest_bytes
@@ -203,3 +204,21 @@ def test_a_layer_that_says_a_name_twice_stores_it_once() -> None:
     stack.finish()
     assert sum(stack.files.sizes) == 7
     assert [each.state for each in stack.files] == ["overwritten", "deleted"]
+
+
+def test_contents_are_found_by_paths_of_the_tree(place: Path | None) -> None:
+    base: Tree = {"usr": Dir(), "usr/etc": Dir(), "usr/etc/motd": b"old", "etc": Symlink("usr/etc")}
+    above: Tree = {"usr/etc/motd": b"new", "usr/link": Symlink("/etc/motd"), "usr/round": Symlink("round")}
+    with opened_image(place, [base, above]) as image:
+        contents = Contents(image, _all, lambda number, entries: None)
+        assert contents.text("/etc/motd") == contents.text("usr/link") == "new"
+        assert contents.text("usr/link", 2) is None
+        assert contents.text("usr/round") is contents.text("usr") is contents.text("nothing") is None
+        assert [contents.read(position, 10) for position in range(2)] == [b"old", b"new"]
+
+
+def test_names_that_a_blob_writes_through_a_symlink_are_read_by_their_own() -> None:
+    with opened_image(None, [{"usr": Dir(), "lib": Symlink("usr")}, {"lib/a": b"x" * 5000}]) as image:
+        contents = Contents(image, _all, lambda number, entries: None)
+        assert contents.text("usr/a") == contents.text("lib/a") == "x" * 5000
+        assert contents.digest(contents.seen["usr/a"]) == hashlib.sha256(b"x" * 5000).digest()
