@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from slimstage.diagnostics import Source as SourceText
 from slimstage.dockerfile.faults import Faults
-from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, OnBuild, Run
+from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, OnBuild, Run, Shell
 from slimstage.dockerfile.parse import parse_trigger
 from slimstage.dockerfile.reader import LineReader
 from slimstage.dockerfile.syntax import Node, read_nodes
@@ -25,6 +25,7 @@ from slimstage.plan.stages import StageTable
 
 if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
+    from slimstage.lint.shell.script import Script
 
 _Given = TypeVar("_Given")
 Facts: TypeAlias = Callable[[str], ImageFacts | None]
@@ -72,7 +73,7 @@ class Reading:
         self._scopes = Scopes(dockerfile, request, self.shared)
         self._sources: dict[int, Source | None] = {}
         self._nodes: dict[tuple[int, int], Node] | None = None
-        self._scripts: dict[int, Any] = {}
+        self._scripts: dict[int, Script] = {}
         self._commands: dict[int, Sequence[Any]] = {}
 
     def _tie(self) -> None:
@@ -115,9 +116,37 @@ class Reading:
         """A word of the instruction with variables replaced and quotes removed; None when a variable is not known."""
         return known(word, self.environment(stage, instruction), self.dockerfile.escape)
 
-    def script(self, stage: StageView, run: Run) -> Any:
+    def script(self, stage: StageView, run: Run) -> Script:
         """The shell text of a RUN as invocations with places. Empty for shells that are no POSIX shell."""
-        return self._scripts.get(id(run), ())
+        found = self._scripts.get(id(run))
+        if found is None:
+            from slimstage.lint.shell.read import read_script
+
+            found = read_script(
+                run,
+                self.node(run),
+                self.environment(stage, run),
+                shell=self._shell(stage, run),
+                escape=self.dockerfile.escape,
+            )
+            self._scripts[id(run)] = found
+        return found
+
+    def _shell(self, stage: StageView, run: Run) -> Sequence[str]:
+        """What SHELL says where the RUN stands, also in the stages below."""
+        from slimstage.lint.shell.read import DEFAULT_SHELL
+
+        for view in stage.chain():
+            before: list[Instruction] = []
+            for each in (*view.triggers, *view.instructions):
+                if each is run:
+                    break
+                before.append(each)
+            for each in reversed(before):
+                if isinstance(each, Shell):
+                    return each.words
+        platform = stage.platform or str(self.request.platform or self.request.build_platform)
+        return ("cmd", "/S", "/C") if platform.startswith("windows") else DEFAULT_SHELL
 
     def commands(self, stage: StageView, run: Run) -> Sequence[Any]:
         """What a RUN does, as far as it is understood: installs, removals, clean-ups, compilations, downloads, in order."""

@@ -17,6 +17,7 @@ from slimstage.values import dataclass
 if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
     from slimstage.dockerfile.syntax import Node
+    from slimstage.lint.shell.script import Script
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Subject(Protocol):
         """A word of the instruction with variables replaced and quotes removed; None when a variable is not known."""
         ...
 
-    def script(self, stage: StageView, run: Run) -> Any:
+    def script(self, stage: StageView, run: Run) -> Script:
         """The shell text of a RUN as invocations with places. Empty for shells that are no POSIX shell."""
         ...
 
