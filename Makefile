@@ -93,6 +93,7 @@ image: setup
 docs: setup
 	$(PY) scripts/make_cli_docs.py
 	$(PY) scripts/make_cache_docs.py
+	$(PY) scripts/make_rule_docs.py
 
 # Hashes of every wheel, and no address of an index.
 requirements: setup

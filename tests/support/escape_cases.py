@@ -107,6 +107,8 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "dockerfile-bidi-nul": (
             "unit/dockerfile/test_dockerfile_parse::test_nul_is_refused_with_its_place",
             f"{_INPUT}::test_nothing_that_a_step_or_a_dockerfile_says_reaches_the_terminal_raw",
+            "unit/cli/test_cli_check::test_hidden_characters_are_found_with_their_place",
+            "unit/cli/test_cli_check::test_no_character_of_the_file_reaches_the_terminal_raw",
         ),
         "user-overflow": (
             f"{_BUILD}::test_ids_out_of_range_are_refused_and_never_become_root",
@@ -166,6 +168,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
         "build-arg-secret": (
             f"{_BUILD}::test_a_proxy_with_a_password_is_in_no_layer_history_or_key",
             f"{_SECRETS}::test_a_proxy_with_a_password_is_in_no_record",
+            "unit/cli/test_cli_check::test_a_secret_in_a_build_argument_is_warned_of",
         ),
         "deleted-file-still-there": (),
         "cache-backend-credentials": (
@@ -278,8 +281,6 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
 """Area → case → the tests that show it, as FILE::TEST below tests/, without `.py`."""
 
 AWAITED = {
-    "build-arg-secret": "check",
-    "dockerfile-bidi-nul": "check",
     "deleted-file-still-there": "analyze",
 }
 """Cases of which a part waits for a command or flag that is not there yet; a test says when it comes."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, cast
 
 from slimstage.build.request import BuildRequest, OutputSpec, SecretSource
 from slimstage.cache.places import CachePlace, CacheTarget
 from slimstage.cli.attest_flags import attested
 from slimstage.cli.cache_places import parse_cache_from, parse_cache_to
+from slimstage.cli.merging import Merged, build_arguments, named_contexts, wanted_platforms
 from slimstage.cli.outputs import check_pushed, parse_annotation, parse_output
 from slimstage.cli.secrets import parse_secret, parse_ssh
 from slimstage.cli.settings import Settings
@@ -20,10 +20,8 @@ from slimstage.cli.values import (
     parse_positive,
     parse_size,
     parse_ulimit,
-    split_pair,
 )
 from slimstage.errors import FormatError, UsageError
-from slimstage.oci.descriptor import Platform, host_platform, parse_platform
 from slimstage.sandbox.spec import Limits
 from slimstage.values import replace
 
@@ -33,45 +31,6 @@ EPOCH = "SOURCE_DATE_EPOCH"
 ENTITLEMENTS = ("network.host", "security.insecure", "device")
 _LARGEST_EPOCH_S = 253402300799
 """The end of the year 9999: RFC 3339 has no later times."""
-
-
-class Merged:
-    """Flags over settings: each lookup gives what the flag said, else the file, with the file's place for errors."""
-
-    def __init__(self, flags: Mapping[str, Any], settings: Settings) -> None:
-        self._flags, self._settings = flags, settings.build
-
-    @contextmanager
-    def value(self, name: str) -> Iterator[Any]:
-        """The value of `--name`: None or () when neither says it."""
-        given = self._flags.get(name.replace("-", "_"))
-        setting = self._settings.get(name)
-        if given not in (None, (), False) or setting is None:
-            yield given
-        else:
-            with setting.located():
-                yield setting.value
-
-    def one(self, name: str, parse: Callable[[str], Value], default: Value) -> Value:
-        with self.value(name) as text:
-            return default if text is None else parse(text)
-
-    def each(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
-        with self.value(name) as texts:
-            return tuple(parse(text) for text in texts or ())
-
-    def switch(self, name: str) -> bool:
-        with self.value(name) as value:
-            return bool(value)
-
-    def pairs(self, name: str, parse: Callable[[str], tuple[str, Value]]) -> dict[str, Value | str | None]:
-        """A table: the file's, then the flags' one by one over it."""
-        setting = self._settings.get(name)
-        found: dict[str, Value | str | None] = dict(setting.value) if setting else {}
-        for text in self._flags.get(name.replace("-", "_")) or ():
-            key, value = parse(text)
-            found[key] = value
-        return found
 
 
 def make_request(
@@ -85,8 +44,8 @@ def make_request(
     """
     merged = Merged(flags, settings)
     tags = merged.each("tag", _tag)
-    platforms = _platforms(merged)
-    arguments = _arguments(merged, environment)
+    platforms = wanted_platforms(merged)
+    arguments = build_arguments(merged, environment)
     sbom, provenance = attested(
         merged.each("attest", str), merged.one("sbom", str, None), merged.one("provenance", str, None)
     )
@@ -99,7 +58,7 @@ def make_request(
         platform=platforms[0] if len(platforms) == 1 else None,
         platforms=platforms if len(platforms) > 1 else (),
         build_args=arguments,
-        named_contexts=_named_contexts(merged, flags, settings),
+        named_contexts=named_contexts(merged, flags, settings),
         tags=tags,
         labels=cast("dict[str, str]", {k: v or "" for k, v in merged.pairs("label", _label).items()}),
         annotations=tuple(a for group in merged.each("annotation", _annotation) for a in group),
@@ -166,37 +125,6 @@ def _target(text: str) -> str | None:
     return text or None
 
 
-def _arguments(merged: Merged, environment: Mapping[str, str]) -> dict[str, str | None]:
-    def parse(text: str) -> tuple[str, str | None]:
-        name, equals, value = text.partition("=")
-        if not name or any(character.isspace() for character in name):
-            raise UsageError(f'--build-arg: "{text}" has no name', hint="write --build-arg NAME=VALUE")
-        return name, value if equals else None
-
-    given = merged.pairs("build-arg", parse)
-    return {name: environment.get(name) if value is None else value for name, value in given.items()}
-
-
-def _named_contexts(merged: Merged, flags: Mapping[str, Any], settings: Settings) -> dict[str, str]:
-    found = {name: str(setting.value) for name, setting in settings.contexts.items()}
-    for name, setting in settings.contexts.items():
-        with setting.located():
-            _check_context(name, found[name])
-    for text in flags.get("build_context") or ():
-        name, value = split_pair(text, "--build-context", wants="NAME=SPEC")
-        _check_context(name, value)
-        found[name] = value
-    return found
-
-
-def _check_context(name: str, value: str) -> None:
-    """Only that there is a value: whether it exists matters once a needed stage reads it, and then the engine says so."""
-    if not value:
-        raise UsageError(
-            f'context "{name}": the value is empty', hint="write NAME=DIRECTORY, or NAME=docker-image://IMAGE"
-        )
-
-
 def _label(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     if not key.strip():
@@ -206,18 +134,6 @@ def _label(text: str) -> tuple[str, str]:
 
 def _annotation(text: str) -> tuple[tuple[str, str, str], ...]:
     return parse_annotation(text)
-
-
-def _platforms(merged: Merged) -> tuple[Platform, ...]:
-    """Each once, in the order given, as buildx takes them: with commas, repeated, or both."""
-    with merged.value("platform") as given:
-        texts = [given] if isinstance(given, str) else list(given or ())
-        names = [name for text in texts for name in text.split(",") if name.strip()]
-        try:
-            return tuple(dict.fromkeys(parse_platform(name) for name in names))
-        except FormatError as error:
-            near = f'this host is "{host_platform()}"'
-            raise UsageError(f"--platform: {error.message}", hint=error.hint, notes=(near,)) from error
 
 
 def _outputs(merged: Merged, flags: Mapping[str, Any], tags: tuple[str, ...]) -> tuple[OutputSpec, ...]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from slimstage.diagnostics import Diagnostic
+from slimstage.diagnostics import Diagnostic, shown
 from slimstage.events import Event, Warned
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ def annotation(diagnostic: Diagnostic, file: str | None = None, line: int | None
     elif file is not None:
         properties = {"file": file, "line": line or 1}
     properties["title"] = diagnostic.code
-    words = [diagnostic.message, *diagnostic.notes, *([f"hint: {diagnostic.hint}"] if diagnostic.hint else [])]
-    listed = ",".join(f"{key}={_property(str(value))}" for key, value in properties.items())
+    texts = [diagnostic.message, *diagnostic.notes, *([f"hint: {diagnostic.hint}"] if diagnostic.hint else [])]
+    words = [shown(line) for text in texts for line in text.split("\n")]
+    listed = ",".join(f"{key}={_property(shown(str(value)))}" for key, value in properties.items())
     return f"::{_LEVELS[diagnostic.severity]} {listed}::{_data(chr(10).join(words))}"
 
 

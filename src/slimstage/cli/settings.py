@@ -57,6 +57,12 @@ BUILD_KEYS: Mapping[str, Form] = {
     "target": "text",
     "ulimit": "texts",
 }
+CHECK_KEYS: Mapping[str, Form] = {
+    "fail-on": "text",
+    "rule": "texts",
+    "severity": "text",
+    "skip": "texts",
+}
 _PLURALS = {"labels": "label", "tags": "tag", "secrets": "secret", "outputs": "output"}
 _REGISTRY_KEYS: Mapping[str, Form] = {
     "mirrors": "texts",
@@ -67,7 +73,7 @@ _REGISTRY_KEYS: Mapping[str, Form] = {
     "insecure-skip-verify": "switch",
 }
 _REGISTRY_PATHS = ("ca", "client-cert", "client-key")
-_SECTIONS = ("contexts", "build", "registry")
+_SECTIONS = ("contexts", "build", "check", "registry")
 _PATH_SCHEMES = ("oci-layout://", "oci-layout:", "oci-archive:", "docker-archive:")
 
 
@@ -94,6 +100,8 @@ class Settings:
     path: str | None = None
     build: Mapping[str, Setting] = field(default_factory=dict)
     """By flag name; "texts" are tuples, "pairs" dicts of text (None: taken from the environment)."""
+    check: Mapping[str, Setting] = field(default_factory=dict)
+    """As `build`, of `slimstage check`."""
     contexts: Mapping[str, Setting] = field(default_factory=dict)
     registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
@@ -164,11 +172,12 @@ class _Reader:
     def read(self, document: Mapping[str, Any]) -> Settings:
         self._unknown((), document, _SECTIONS, "section")
         build = self._build(self._table((), document, "build"))
+        check = self._check(self._table((), document, "check"))
         contexts = self._contexts(self._table((), document, "contexts"))
         registries = self._registries(self._table((), document, "registry"))
         if self._faults:
             raise UsageError.of(sorted(self._faults, key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0)))
-        return Settings(os.path.abspath(self._path), build, contexts, registries)
+        return Settings(os.path.abspath(self._path), build, check, contexts, registries)
 
     def _build(self, table: Mapping[str, Any]) -> Mapping[str, Setting]:
         self._unknown(("build",), table, (*BUILD_KEYS, *_PLURALS), "key")
@@ -184,6 +193,14 @@ class _Reader:
                 self._fault(path, f'"{key}" says the same as another key')
             if checked is not None:
                 found[name] = Setting(self._from_here(name, checked), self._place(path))
+        return found
+
+    def _check(self, table: Mapping[str, Any]) -> Mapping[str, Setting]:
+        self._unknown(("check",), table, tuple(CHECK_KEYS), "key")
+        found: dict[str, Setting] = {}
+        for key, value in table.items():
+            if key in CHECK_KEYS and (checked := self._value(("check", key), value, CHECK_KEYS[key])) is not None:
+                found[key] = Setting(checked, self._place(("check", key)))
         return found
 
     def _from_here(self, name: str, value: Any) -> Any:

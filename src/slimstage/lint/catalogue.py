@@ -60,6 +60,9 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "CheckpointsBesideModel",
         "NotebookInImage",
     ),
+    "security": (
+        "InvisibleCharacters",
+    ),
 }  # fmt: skip
 """The names of each group, one a line."""
 

@@ -13,6 +13,7 @@ from slimstage.dockerfile.parse import parse_partly
 from slimstage.lint.directives import Silence
 from slimstage.lint.finding import Finding
 from slimstage.lint.reading import Facts, Reading
+from slimstage.lint.refusals import refusals
 from slimstage.lint.subject import ContextView
 from slimstage.plan.request import PlanRequest
 from slimstage.values import dataclass, replace
@@ -45,7 +46,8 @@ ALONE = Surroundings()
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """findings: in the order of their places. faults: what keeps the file from being read, in order.
+    """findings: in the order of their places. faults: what keeps the file from being read, in order. refusals: why a build
+    of what was read would be refused, whatever the base images are.
 
     fails_build: `check=error=true` is said, and there are findings of BuildKit's rules.
     """
@@ -53,6 +55,7 @@ class Checked:
     dockerfile: Dockerfile
     findings: tuple[Finding, ...]
     faults: tuple[Diagnostic, ...] = ()
+    refusals: tuple[Diagnostic, ...] = ()
     fails_build: bool = False
 
 
@@ -64,8 +67,11 @@ def check(
     name: str = "Dockerfile",
     around: Surroundings = ALONE,
     asked: Container[str] = (),
+    asks_plan: bool = False,
 ) -> Checked:
     """What the rules find in a Dockerfile. asked: experimental rules that need not be asked for by the file.
+
+    asks_plan: planning is asked what it refuses.
 
     Of a file with faults they are told by the rules that look at one line (`Rule.reads_lines`), in front of the first
     fault: what they say of a file that is half read could be wrong.
@@ -94,7 +100,13 @@ def check(
                 continue
             found.append(finding if finding.severity else replace(finding, severity=rule.severity))
             fails_build = fails_build or (silence.whole.is_error and rule.group == "buildkit")
-    return Checked(dockerfile, tuple(sorted(found, key=_place)), (*faults, *silence.faults), fails_build)
+    return Checked(
+        dockerfile,
+        tuple(sorted(found, key=_place)),
+        (*faults, *silence.faults),
+        () if faults or not asks_plan else refusals(dockerfile, request),
+        fails_build,
+    )
 
 
 def _is_before(span: Span, line: int | None) -> bool:

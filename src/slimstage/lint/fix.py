@@ -44,10 +44,10 @@ def fix_all(text: str, check: Callable[[str], Checked]) -> Fixed:
         if not taken:
             break
         after, next_checked = _tried(text, checked, taken, check)
-        if next_checked.faults and len(taken) > 1:
+        if _is_worse(next_checked, checked) and len(taken) > 1:
             taken = taken[:1]
             after, next_checked = _tried(text, checked, taken, check)
-        if next_checked.faults or (after == text and not _new_files(taken, files)):
+        if _is_worse(next_checked, checked) or (after == text and not _new_files(taken, files)):
             refused.update((each.rule, each.message) for each in taken)
             continue
         files |= _new_files(taken, files)
@@ -56,6 +56,10 @@ def fix_all(text: str, check: Callable[[str], Checked]) -> Fixed:
         refused.update((each.rule, each.message) for each in taken if each.fix and each.fix.files)
         text, checked = after, next_checked
     return Fixed(text, tuple(applied), tuple(files.values()))
+
+
+def _is_worse(after: Checked, before: Checked) -> bool:
+    return bool(after.faults) or len(after.refusals) > len(before.refusals)
 
 
 def _tried(

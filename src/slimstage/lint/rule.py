@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slimstage.lint.finding import Finding
     from slimstage.lint.subject import Subject
 
-Group: TypeAlias = Literal["buildkit", "stages", "caching", "bytes", "ml"]
+Group: TypeAlias = Literal["buildkit", "stages", "caching", "bytes", "ml", "security"]
 """Whose rule it is: BuildKit's own checks under BuildKit's names; then ours, by what they are about."""
 
 
@@ -42,8 +42,8 @@ class Rule:
 
     check: every finding of the rule, in any order; it raises nothing. It asks `subject` only for what it needs: a shell is
     parsed, a context walked when a rule asks for it first.
-    bad: gives at least one finding of this rule; good: the mended file, which gives none of any rule of `stages`, `caching`,
-    `bytes` and `ml` at warning or above. has_fix: the finding of `bad` has a fix, and fixing `bad` leaves none of this rule.
+    bad: gives at least one finding of this rule; good: the mended file, which gives none of any rule but
+    `buildkit`'s at warning or above. has_fix: the finding of `bad` has a fix, and fixing `bad` leaves none of this rule.
     is_default: False for a rule that is run only when it is named (BuildKit's experimental ones).
     reads_lines: it looks at one instruction at a time, so what it says of a file with faults is true as well.
     """

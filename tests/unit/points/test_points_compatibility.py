@@ -15,6 +15,7 @@ from slimstage.dockerfile import directives, mounts
 from slimstage.dockerfile.flags import FLAGS
 from slimstage.dockerfile.gitref import parse_git_ref
 from slimstage.dockerfile.syntax import KEYWORDS
+from slimstage.lint import catalogue
 from slimstage.oci.descriptor import Platform
 from slimstage.plan.request import PlanRequest
 from slimstage.plan.scope import PROXY_NAMES, automatic_args
@@ -102,6 +103,12 @@ def test_the_predefined_arguments_are_those_of_the_plan() -> None:
     for name in buildkit:
         # What is the same is looked at somewhere; what has no effect is only kept out of the environment, or nowhere.
         assert rows[name][0] == ("same" if f'"{name}"' in source and "SBOM" not in name else "not there"), name
+
+
+def test_each_check_of_buildkit_has_its_row() -> None:
+    named = [name for row in table("Checks") for name in re.findall(r"`?([A-Z][A-Za-z]+)`?", row)]
+    assert sorted(named) == sorted(catalogue.NAMES["buildkit"])
+    assert {kind for kind, _ in table("Checks").values()} <= {"same", "different"}
 
 
 def test_the_options_are_those_of_the_command_and_of_buildx() -> None:
