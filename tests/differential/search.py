@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
@@ -43,6 +44,10 @@ class Different(Exception):
 
 class Enough(BaseException):
     """So many builds went into shrinking. Not an Exception: the shrinker would go on for minutes without a build."""
+
+
+class Ended(BaseException):
+    """A signal came. Neither an Exception nor SystemExit: hypothesis takes those for a fault of the case, and goes on."""
 
 
 def kind_of(sentence: str) -> str:
@@ -184,8 +189,20 @@ def batch(search: Search, number: int) -> None:
         search.report()
 
 
-def _end(*_: object) -> None:
-    raise SystemExit(143)
+def end_by_signals() -> None:
+    """SIGTERM and SIGINT raise Ended from now on, the first of them: what is closed then is closed in peace.
+
+    Also SIGINT, which a shell's background command is born ignoring.
+    """
+    signals = (signal.SIGTERM, signal.SIGINT)
+
+    def end(*_: object) -> None:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise Ended
+
+    for each in signals:
+        signal.signal(each, end)
 
 
 def main() -> int:
@@ -194,33 +211,42 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--save", type=Path, default=Path(".differential"))
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, _end)
-    home = short_home()
+    end_by_signals()
+    home, is_ended = short_home(), False
     started = time.monotonic()
     try:
         bases = Bases(home)
         buildkit = BuildKit(home, bases)
+        search = Search(
+            home, (buildkit, Slimstage(home, bases)), started, started + arguments.minutes * 60, arguments.save
+        )
         try:
-            search = Search(
-                home, (buildkit, Slimstage(home, bases)), started, started + arguments.minutes * 60, arguments.save
-            )
             search.flags = known_flags(search)
             print(
                 f"BuildKit of dockerd {buildkit.version}, flags {sorted(search.flags)}, seed {arguments.seed}",
                 flush=True,
             )
-            number = arguments.seed
-            while time.monotonic() < search.deadline:
-                batch(search, number)
-                number += 1
+            try:
+                for number in count(arguments.seed):
+                    batch(search, number)
+                    if time.monotonic() > search.deadline:
+                        break
+            except Ended:
+                is_ended = True
+                if search.smallest is not None:  # shrunk as far as it came
+                    search.report()
             search.say()
-            for why, count in search.refused.most_common(40):
-                print(f"  {count:4} refused by both: {why}")
+            for why, times in search.refused.most_common(40):
+                print(f"  {times:4} refused by both: {why}")
         finally:
             buildkit.close()
+            # The builds of the last case: BuildKit's ends with its daemon, ours is waited for.
+            search.pool.shutdown()
+    except Ended:
+        is_ended = True
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    return 1 if search.known else 0
+    return 143 if is_ended else 1 if search.known else 0
 
 
 if __name__ == "__main__":
