@@ -132,6 +132,11 @@ class _Packer:
             self._skipped.append(entry.path)
             return
         path = os.fsencode(entry.path)
+        if entry.nlink > 1 and kind != "dir":
+            first = self._links.first(entry.identity, path)
+            if first is not path:
+                self._header(path, b"1", entry, first)
+                return
         if kind == "dir":
             self._header(path + b"/", b"5", entry)
             if entry.is_opaque:
@@ -139,11 +144,6 @@ class _Packer:
         elif kind == "symlink":
             self._header(path, b"2", entry, os.fsencode(entry.target))
         elif kind == "file":
-            if entry.nlink > 1:
-                first = self._links.first(entry.identity, path)
-                if first is not path:
-                    self._header(path, b"1", entry, first)
-                    return
             fd = os.open(name, _READ, dir_fd=dirfd)
             try:
                 self._header(path, b"0", entry, size=entry.size, xattrs=read_xattrs(fd)[0])
@@ -216,7 +216,7 @@ class _Packer:
 
 
 class _Links:
-    """The first names of files that have several in this layer.
+    """The first names of files, symlinks and nodes that have several in this layer.
 
     What COPY --from wrote has a further name in the layer that it came from, so a count of links says little: once there
     are many such files, two bits for each tell those that the layer has twice from the rest, which need not be remembered.
@@ -245,7 +245,7 @@ class _Links:
         """Bits of the files that the layer has more than once. Two that share a bit are remembered needlessly, no more."""
         once, twice = bytearray(_LINK_MASK + 1 >> 3), bytearray(_LINK_MASK + 1 >> 3)
         for entry, _, _ in scan_at(self.root, for_packing=True):
-            if entry.nlink > 1 and entry.kind == "file":
+            if entry.nlink > 1 and entry.kind != "dir":
                 place = hash(entry.identity) & _LINK_MASK
                 byte, bit = place >> 3, 1 << (place & 7)
                 if once[byte] & bit:

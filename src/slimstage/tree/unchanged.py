@@ -1,7 +1,8 @@
 """Takes out of a new layer directory what is not a change.
 
 An overlay copies a file up as soon as its mode, owner or time is set, also to what it was; a COPY writes what is there
-already; a directory that was removed and made again hides all that it had. What of it is as it was below goes, so that a layer
+already; a directory that was removed and made again hides all that it had, one made in the place of a file what never was
+in it. What of it is as it was below goes, so that a layer
 holds changes only and says each deletion by name.
 
 Source: containerd/continuity fs/diff.go (sameFile) as BuildKit's snapshot differ uses it; OCI image-spec v1.1, layer.md,
@@ -64,25 +65,31 @@ class _Dropping:
     def _directory(self, path: str) -> list[str]:
         """Removes the unchanged of one directory, deletions by name in place of an opaque mark; returns what to look into."""
         fd = self._upper.open_directory(path)
-        names = sorted(os.listdir(fd))
+        with os.scandir(fd) as found:
+            directories = {each.name: each.is_dir(follow_symlinks=False) for each in found}
+        names = sorted(directories)
         hides = is_opaque(fd)
         known = frozenset(self._below.names(path)) if hides or len(names) > _FEW else frozenset(names)
         inside: list[str] = []
         linked: list[str] = []
         for name in names:
-            if name not in known:
-                continue
             here = f"{path}/{name}" if path else name
-            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            lower = self._below.lstat(here)
-            if lower is None or is_whiteout(status):
+            lower = self._below.lstat(here) if name in known else None
+            if directories[name]:
+                if lower is not None and lower.kind == "dir":
+                    if hides:
+                        set_opaque(self._upper.open_directory(here))
+                    inside.append(here)
+                elif is_opaque(link_path(fd, name)):  # as overlayfs marks what takes the place of a file
+                    clear_opaque(self._upper.open_directory(here))
+                fd = self._upper.open_directory(path)
                 continue
-            if stat.S_ISDIR(status.st_mode) and lower.kind == "dir":
-                if hides:
-                    set_opaque(self._upper.open_directory(here))
-                    fd = self._upper.open_directory(path)
-                inside.append(here)
-            elif self._is_same(lower, status, fd, name):
+            if lower is None:
+                continue
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if is_whiteout(status):
+                continue
+            if self._is_same(lower, status, fd, name):
                 if self._keeps_links and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
                     linked.append(name)
                     continue

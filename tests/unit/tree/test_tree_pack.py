@@ -67,6 +67,17 @@ def test_the_first_name_of_a_file_carries_its_data_and_others_link_to_it(tmp_pat
     assert (found["z/first"].type, found["z/first"].linkname, found["z/first"].size) == (tarfile.LNKTYPE, "a/second", 0)
 
 
+def test_symlinks_and_nodes_with_several_names_are_stored_once_too(tmp_path: Path) -> None:
+    layer = tmp_path / "layer"
+    make_tree(layer, {"a": Symlink("x"), "z": Hardlink("a")})
+    os.mkfifo(layer / "f")
+    os.link(layer / "f", layer / "g")
+    found = {info.name: info for info in listing(packed(str(layer)))}
+    assert (found["a"].type, found["a"].linkname) == (tarfile.SYMTYPE, "x")
+    assert (found["z"].type, found["z"].linkname) == (tarfile.LNKTYPE, "a")
+    assert (found["f"].type, found["g"].type, found["g"].linkname) == (tarfile.FIFOTYPE, tarfile.LNKTYPE, "f")
+
+
 def test_a_file_linked_from_outside_the_layer_is_an_ordinary_file(tmp_path: Path) -> None:
     make_tree(tmp_path / "layer", {"a": b"1"})
     os.link(tmp_path / "layer" / "a", tmp_path / "outside")

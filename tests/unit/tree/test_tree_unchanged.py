@@ -45,6 +45,21 @@ def test_nothing_is_left_of_a_tree_that_was_written_over_itself(lower: Path, tmp
     assert not drop_unchanged(str(upper), [str(lower)])
 
 
+def test_a_directory_in_the_place_of_anything_else_hides_nothing(lower: Path, tmp_path: Path) -> None:
+    upper, deepest = tmp_path / "upper", tmp_path / "deepest"
+    (deepest / "link").mkdir(parents=True)
+    (deepest / "link/old").write_text("below a symlink that is gone")
+    for name in ("link", "fifo", "new", "d/f"):
+        place = upper / name
+        place.mkdir(parents=True)
+        set_opaque(fd := os.open(place, os.O_RDONLY))
+        os.close(fd)
+    drop_unchanged(str(upper), [str(deepest), str(lower)])
+    assert [entry.path for entry in scan(str(upper)) if entry.is_opaque] == []
+    with UnionTree([str(deepest), str(lower), str(upper)]) as tree:
+        assert [entry.path for entry in tree.walk("")] == ["d", "d/e", "d/e/g", "d/f", "fifo", "link", "new"]
+
+
 @pytest.mark.parametrize("change", ["mode", "owner", "time", "content", "size", "xattr"])
 def test_what_changed_is_left_with_the_way_to_it(lower: Path, tmp_path: Path, change: str) -> None:
     upper = tmp_path / "upper"
