@@ -73,13 +73,17 @@ def test_point_57_owner_and_mode_of_a_cache_are_those_of_the_new_directory_only(
     assert (tree / "owned").read_text() == (tree / "still-owned").read_text() == "710 7:8\n"
 
 
-def test_point_57_a_build_without_cache_gets_a_fresh_directory(project: Project) -> None:
-    project.dockerfile("FROM base\nRUN --mount=type=cache,target=/c,uid=5 ls /c > /seen; touch /c/f\n")
+@pytest.mark.parametrize("options", ["", ",uid=5", ",sharing=private", ",from=base,source=/tmp"])
+def test_point_57_a_build_without_cache_gets_a_fresh_directory_which_its_steps_share(
+    project: Project, options: str
+) -> None:
+    step = f"RUN --mount=type=cache,target=/c{options} ls /c >> /seen; touch /c/f\n"
+    project.dockerfile(f"FROM base\n{step}RUN true\n{step}")
     trees = []
     for number in (1, 2):
         project.build("--no-cache", "-o", f"type=local,dest=../out-{number}")
         trees.append((project.path.parent / f"out-{number}/seen").read_text())
-    assert trees == ["", ""]
+    assert trees == ["f\n", "f\n"]
 
 
 def test_point_58_the_source_in_a_cache_cannot_leave_it_through_a_symlink(project: Project) -> None:

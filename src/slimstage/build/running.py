@@ -53,6 +53,9 @@ class RunSteps:
         self._store, self._sandbox, self._request, self._spans = store, sandbox, request, spans
         self._emit, self._clock, self._cancel = listener, clock, cancel
         self._lock, self._is_told = threading.Lock(), False
+        self._renewing: dict[str, threading.Lock] = {}
+        self._renewed: set[str] = set()
+        """Caches that `--no-cache` emptied in this build: once, as its steps share them."""
 
     def perform(
         self, step: RunStep, lowers: tuple[str, ...], reading: Reading, draft: Draft, *, is_fresh: bool
@@ -128,19 +131,25 @@ class RunSteps:
         return tuple(places[mount.id] for mount in mounts)
 
     def _cache(self, mount: CacheMount, reading: Reading, leases: ExitStack, is_fresh: bool) -> str:
-        seed = reading.seeds.get(mount.target)
-        lease = self._store.caches.acquire(
-            mount.id,
-            mount.sharing,
-            mode=mount.mode,
-            uid=mount.uid,
-            gid=mount.gid,
-            seed=seed if is_fresh else _first_of(self._contents(mount.id), seed),
-            # BuildKit makes such a directory by a step of its own, which --no-cache runs again; plain ones are left.
-            is_fresh=is_fresh and (seed is not None or (mount.mode, mount.uid, mount.gid) != (0o755, 0, 0)),
-            cancel=self._cancel,
-        )
-        leases.enter_context(lease)
+        """is_fresh: the step runs though the cache of steps knows it. What an earlier build left is then not shown."""
+        with self._lock:
+            renewing = self._renewing.setdefault(mount.id, threading.Lock())
+        # Who comes second waits until the first one's is there: it is to be shared.
+        with renewing:
+            seed = reading.seeds.get(mount.target)
+            lease = self._store.caches.acquire(
+                mount.id,
+                mount.sharing,
+                mode=mount.mode,
+                uid=mount.uid,
+                gid=mount.gid,
+                seed=seed if is_fresh else _first_of(self._contents(mount.id), seed),
+                is_fresh=is_fresh and mount.id not in self._renewed,
+                cancel=self._cancel,
+            )
+            leases.enter_context(lease)
+            if is_fresh:
+                self._renewed.add(mount.id)
         return os.fspath(lease.path)
 
     def _say(self, step: RunStep, stream: int, text: str) -> None:

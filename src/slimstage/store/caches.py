@@ -70,7 +70,7 @@ class Caches:
 
         sharing: `shared` with any number of others; `locked` waits until nobody else has it; `private` gets one of its
         own when it is taken. is_fresh (`--no-cache`): an empty one; what was there is dropped, unless it is in use:
-        then its users keep it and this gets another.
+        then its users keep it and this gets another. So are those that `private` users left.
         seed: called with the new directory's path before anyone else can see it.
         Raises StoreError; Interrupted when `cancel` is set while waiting.
         """
@@ -86,6 +86,8 @@ class Caches:
                 with wait_lock(os.path.join(home, "make.lock")):
                     if is_fresh and os.path.lexists(place):
                         self._drop(place)
+                    if is_fresh:
+                        self._drop_unused(home)
                     is_new = not os.path.lexists(place)
                     if is_new:
                         self._make(place, mode, uid, gid, seed)
@@ -155,6 +157,13 @@ class Caches:
         except BaseException:
             remove_tree(draft, on_error=lambda name, cause: None)
             raise
+
+    def _drop_unused(self, home: str) -> None:
+        """All slots that nobody has; the one that was just taken is somebody's."""
+        for name in os.listdir(home):
+            if name.isdigit() and (lock := try_lock(_lock_path(home, int(name)))) is not None:
+                with lock:
+                    self._drop(os.path.join(home, name))
 
     def _drop(self, place: str) -> None:
         away = self._session.temporary("cache-")

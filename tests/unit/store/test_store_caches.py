@@ -121,6 +121,16 @@ def test_fresh_cache_does_not_take_one_that_is_in_use(tmp_path: Path) -> None:
         assert os.listdir(user.path) == ["mine"]
 
 
+def test_fresh_cache_leaves_nothing_for_private_users_either(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "s") as store:
+        with store.caches.acquire("x", "private") as one, store.caches.acquire("x", "private") as two:
+            for lease in (one, two):
+                (Path(lease.path) / "old").write_text("x")
+        with store.caches.acquire("x", "private", is_fresh=True), store.caches.acquire("x", "private") as second:
+            assert second.is_new
+            assert os.listdir(second.path) == []
+
+
 def test_cache_in_use_is_not_removed(tmp_path: Path) -> None:
     with Store.open(tmp_path / "s") as store:
         with store.caches.acquire("x") as lease:
