@@ -6,7 +6,7 @@ import gzip
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,38 +73,52 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.server_close()
 
 
-def added(bench: Bench, destination: str, **others: Any) -> dict[str, str]:
+def added(
+    bench: Bench, destination: str, *parts: Url | Git, exclude: tuple[str, ...] = (), **others: Any
+) -> dict[str, str]:
     step = copy_of([], destination, unpack="auto", **others)
-    work = bench.top / "fetched"
-    work.mkdir()
     with ExitStack() as cleanup:
-        fetched = add.fetch_sources(step, str(work), cleanup)
+        sources = []
+        for number, part in enumerate(parts):
+            work = bench.top / f"fetched-{len(bench.layers)}-{number}"
+            work.mkdir()
+            sources.append(add.fetch_source(part, str(work), cleanup, excludes=exclude))
         draft = bench.draft()
-        copy_step(step, bench.layers, (), None, draft, fetched=fetched, now_ns=NOW_NS)
+        copy_step(step, bench.layers, sources, draft, now_ns=NOW_NS)
     bench.layers.append(draft.path)
     return bench.seen()
 
 
 def test_a_url_becomes_a_file_that_only_root_reads(bench: Bench, site: str) -> None:
-    assert added(bench, "/m/", urls=(Url(f"{site}/w.bin"),)) == {"m": "dir 755 0:0", "m/w.bin": "file 600 0:0 weights"}
+    assert added(bench, "/m/", Url(f"{site}/w.bin")) == {"m": "dir 755 0:0", "m/w.bin": "file 600 0:0 weights"}
 
 
 def test_chmod_and_chown_hold_for_urls(bench: Bench, site: str) -> None:
-    seen = added(bench, "/model", urls=(Url(f"{site}/w.bin"),), chmod="0444", chown="7")
+    seen = added(bench, "/model", Url(f"{site}/w.bin"), chmod="0444", chown="7")
     assert seen == {"model": "file 444 7:7 weights"}
 
 
 def test_an_archive_from_a_url_is_unpacked_only_when_asked(bench: Bench, site: str) -> None:
-    assert list(added(bench, "/x/", urls=(Url(f"{site}/t.tar.gz"),))) == ["x", "x/t.tar.gz"]
+    assert list(added(bench, "/x/", Url(f"{site}/t.tar.gz"))) == ["x", "x/t.tar.gz"]
 
 
 def test_an_archive_from_a_url_is_unpacked_when_asked(bench: Bench, site: str) -> None:
-    seen = added(bench, "/x/", urls=(Url(f"{site}/t.tar.gz", unpack=True),))
+    seen = added(bench, "/x/", Url(f"{site}/t.tar.gz", unpack=True))
     assert seen["x/in/f"] == "file 640 0:0 packed"
 
 
 def test_a_name_with_wildcards_is_only_a_name(bench: Bench, site: str) -> None:
-    assert added(bench, "/", urls=(Url(f"{site}/s*%5Bx"),)) == {"s*[x": "file 600 0:0 star"}
+    assert added(bench, "/", Url(f"{site}/s*%5Bx")) == {"s*[x": "file 600 0:0 star"}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_holds_no_member_is_copied_though_unpacking_is_asked_for(
+    bench: Bench, site: str, pack: Callable[[bytes], bytes]
+) -> None:
+    for name, content in (("empty", pack(bytes(10240))), ("text", b"no archive")):
+        (bench.top / "site" / name).write_bytes(content)
+        added(bench, f"/{name}", Url(f"{site}/{name}", unpack=True))
+        assert (bench.own() / name).read_bytes() == content
 
 
 def test_a_repository_is_its_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +127,7 @@ def test_a_repository_is_its_files(bench: Bench, monkeypatch: pytest.MonkeyPatch
     for command in commands:
         subprocess.run(["git", *command], cwd=origin, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"})
     monkeypatch.setattr(add, "fetch_git", lambda *a, **k: fetch_git(*a, **k, protocols=("file",)))
-    seen = added(bench, "/r", gits=(Git(f"file://{origin}"),), exclude=("*.md",))
+    seen = added(bench, "/r", Git(f"file://{origin}"), exclude=("*.md",))
     assert seen == {"r": "dir 755 0:0", "r/src": "dir 755 0:0", "r/src/a": "file 644 0:0 1"}
 
 

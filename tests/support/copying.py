@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from slimstage.build.add import Source
 from slimstage.build.copy import CopyResult, copy_step
 from slimstage.context.local import LocalContext
 from slimstage.context.patterns import PatternMatcher
-from slimstage.context.select import select
-from slimstage.context.tree import DigestMemory
+from slimstage.context.select import Selection, select
+from slimstage.context.tree import DigestMemory, SourceTree
 from slimstage.plan.graph import CopyStep, FromContext, FromStep
 from slimstage.store.snapshots import Draft, LayerId
 from slimstage.tree.union import UnionTree
@@ -23,6 +24,10 @@ def copy_of(paths: Sequence[str], destination: str, **others: Any) -> CopyStep:
     """A step; `source` is the context unless said otherwise."""
     values: dict[str, Any] = {"source": FromContext(""), "paths": tuple(paths), "destination": destination, **others}
     return CopyStep(id="s0.1", stage=0, parent=None, line=1, end_line=1, title="COPY", **values)
+
+
+def _source(step: CopyStep, selection: Selection, tree: SourceTree) -> Source:
+    return Source(tree, selection, step.unpack != "never", step.from_is_stage and step.chown is None)
 
 
 class Bench:
@@ -68,7 +73,7 @@ class Bench:
     def _copy(self, tree: LocalContext | UnionTree, step: CopyStep, memory: DigestMemory | None = None) -> None:
         selection = select(tree, step.paths, excludes=step.exclude, keeps_parents=step.keeps_parents)
         draft = self.draft()
-        self.last = copy_step(step, self.layers, selection, tree, draft, memory=memory, now_ns=NOW_NS)
+        self.last = copy_step(step, self.layers, [_source(step, selection, tree)], draft, memory=memory, now_ns=NOW_NS)
         self.layers.append(draft.path)
 
     def seen(self) -> dict[str, str]:

@@ -9,89 +9,86 @@ Source: dockerfile.md §1.4 and §4 (53); Docker's pkg/archive for what replaces
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from slimstage.build.destination import Destination
 from slimstage.build.owners import Owner
-from slimstage.context.git import fetch_git
+from slimstage.context.git import fetch_git, set_times
 from slimstage.context.local import LocalContext
 from slimstage.context.remote import Revalidation, fetch_url
 from slimstage.context.select import Picked, Selection, select
-from slimstage.errors import ContextError, FormatError
-from slimstage.plan.graph import CopyStep
+from slimstage.context.tree import SourceTree
+from slimstage.errors import FormatError
+from slimstage.plan.graph import Git, Url
 from slimstage.tree.decompress import Peekable, decompressed
-from slimstage.tree.entry import Entry
+from slimstage.tree.entry import Entry, Kind
+from slimstage.tree.header import BLOCK
 from slimstage.tree.untar import TarMember, TarReader, looks_like_tar
 from slimstage.values import dataclass
 
-_PROBE_BYTES = 1024
-
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
-    """One URL or repository of an ADD, brought here: its files, and whether it is unpacked."""
+class Source:
+    """One part of a COPY or ADD: what was picked of a tree, whether archives of it are unpacked, and owners kept."""
 
-    tree: LocalContext
+    tree: SourceTree
     selection: Selection
-    unpacks: bool
+    unpacks: bool = False
+    keeps_owner: bool = False
 
 
-def fetch_sources(
-    step: CopyStep,
+def fetch_source(
+    part: Url | Git,
     work: str,
     cleanup: ExitStack,
     *,
+    excludes: Sequence[str] = (),
     revalidation: Revalidation | None = None,
     progress: Callable[[str, int, int | None], None] | None = None,
-) -> tuple[Fetched, ...]:
-    """Brings the step's URLs and repositories into directories below `work`, in order.
+    made_ns: Callable[[Git, str], int] | None = None,
+) -> Source:
+    """Brings a download or a repository into the directory `work`, which the caller removes after `cleanup` is closed.
 
-    `cleanup` closes them; the caller removes `work`. revalidation: remembers what the server said the last time.
-    progress: called with (what, bytes so far, bytes in all or None). Raises ContextError, SandboxError.
+    excludes: patterns of files of the repository that are left out. revalidation: remembers what the server said the last
+    time. progress: called with (what, bytes so far, bytes in all or None). made_ns: of a repository and the commit that
+    was checked out, how old its files are; without they are as old as this checkout. Raises ContextError, SandboxError.
     """
-    found: list[Fetched] = []
-    for number, url in enumerate(step.urls):
-        place = os.path.join(work, f"url-{number}")
-        os.mkdir(place, 0o700)
-        name = fetch_url(url.url, place, checksum=url.checksum, revalidation=revalidation, progress=progress)
-        tree = cleanup.enter_context(LocalContext(place, name="the download"))
+    if isinstance(part, Url):
+        name = fetch_url(part.url, work, checksum=part.checksum, revalidation=revalidation, progress=progress)
+        tree = cleanup.enter_context(LocalContext(work, name="the download"))
         entry = tree.lstat(name)
         if entry is None:
             raise tree.changed(name)
-        found.append(Fetched(tree, (Picked(entry, name),), url.unpack))
-    for number, git in enumerate(step.gits):
-        place = os.path.join(work, f"git-{number}")
-        fetch_git(
-            git.remote,
-            place,
-            ref=git.ref,
-            subdir=git.subdir,
-            checksum=git.checksum,
-            keeps_git_dir=git.keep_git_dir,
-            submodules=git.submodules,
-            mtime=git.mtime,
-            by_commit=git.fetches_by_commit,
-        )
-        tree = cleanup.enter_context(LocalContext(place, name="the repository"))
-        found.append(Fetched(tree, select(tree, ["."], excludes=step.exclude, where="the repository"), False))
-    return tuple(found)
+        return Source(tree, (Picked(entry, name),), part.unpack)
+    place = os.path.join(work, "files")
+    commit = fetch_git(
+        part.remote,
+        place,
+        ref=part.ref,
+        subdir=part.subdir,
+        checksum=part.checksum,
+        keeps_git_dir=part.keep_git_dir,
+        submodules=part.submodules,
+        mtime=part.mtime,
+        by_commit=part.fetches_by_commit,
+    )
+    if made_ns is not None and part.mtime == "checkout":
+        set_times(place, made_ns(part, commit))
+    tree = cleanup.enter_context(LocalContext(place, name="the repository"))
+    return Source(tree, select(tree, ["."], excludes=excludes, where="the repository"))
 
 
 def unpack_archive(
-    fd: int, into: Destination, destination: str, *, owner: Owner | None, must_be: bool, name: str
+    fd: int, into: Destination, destination: str, *, owner: Owner | None, name: str
 ) -> tuple[int, int] | None:
     """(files, bytes) unpacked from an open file, or None when it is no archive; the descriptor is then at its start.
 
-    owner: of every member, None for the archive's own. must_be: no archive is an error.
+    owner: of every member, None for the archive's own. name: of the file, for errors.
     Raises FormatError for an archive that is broken or leads outside, ContextError.
     """
     reader = _reader(fd)
     if reader is None:
-        if must_be:
-            raise ContextError(
-                f'"{name}" is no archive that can be unpacked', code="not-an-archive", hint="leave --unpack out"
-            )
         os.lseek(fd, 0, os.SEEK_SET)
         return None
     base = into.resolve(destination)
@@ -106,13 +103,14 @@ def unpack_archive(
 
 
 def _reader(fd: int) -> TarReader | None:
-    """A reader of the archive that the file is, else None."""
+    """A reader of the archive that the file is, else None. An archive without any member is a file like others."""
     with os.fdopen(os.dup(fd), "rb", buffering=0) as probe:
         try:
-            if not looks_like_tar(Peekable(decompressed(Peekable(probe))).peek(_PROBE_BYTES)):
-                return None
+            head = Peekable(decompressed(Peekable(probe))).peek(BLOCK)
         except FormatError:
             return None
+    if not (any(head) and looks_like_tar(head)):
+        return None
     os.lseek(fd, 0, os.SEEK_SET)
     return TarReader(decompressed(Peekable(_Raw(fd))))
 
@@ -144,9 +142,9 @@ class _Unpacking:
         if existing is not None and not (existing == "dir" and member.kind == "dir"):
             into.clear(path)
         if member.kind == "hardlink":
-            self._link(path, member.target)
+            self._link(path, member)
             return
-        entry = self._entry(member, path)
+        entry = self._entry(member, path, member.kind)
         if member.kind == "dir":
             into.replacing_directory(entry)
             return
@@ -164,8 +162,9 @@ class _Unpacking:
         else:
             into.writer.add(entry)
 
-    def _link(self, path: str, target: str) -> None:
-        into = self._into
+    def _link(self, path: str, member: TarMember) -> None:
+        """A further name; what its own header says of owner, mode and time holds for the file from now on."""
+        into, target = self._into, member.target
         above, _, name = target.rpartition("/")
         parent = into.resolve(f"{self._base}/{above}")
         first = f"{parent}/{name}" if parent else name
@@ -176,13 +175,13 @@ class _Unpacking:
             into.copy_up(first)
         into.claim(path, kind)
         into.writer.link(path, first)
+        into.writer.dress(self._entry(member, path, kind))
 
-    def _entry(self, member: TarMember, path: str) -> Entry:
-        assert member.kind != "hardlink"
+    def _entry(self, member: TarMember, path: str, kind: Kind) -> Entry:
         uid, gid = self._owner or (member.uid, member.gid)
         return Entry(
             path=path,
-            kind=member.kind,
+            kind=kind,
             mode=member.mode,
             uid=uid,
             gid=gid,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from slimstage.build.add import Source
 from slimstage.build.chosen import Chosen
 from slimstage.build.copy import copy_step
 from slimstage.context.listing import Whole
@@ -55,7 +56,7 @@ class BindStore:
     def _write(self, selection: Selection, tree: SourceTree) -> LayerId:
         draft: Draft = self._store.snapshots.draft()
         try:
-            result = copy_step(_copy_to(_destination(selection)), (), selection, tree, draft)
+            result = copy_step(_copy_to(_destination(selection)), (), [Source(tree, selection)], draft)
             return self._store.snapshots.freeze(draft, size_bytes=result.size_bytes)
         except BaseException:
             self._store.snapshots.discard(draft)

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from slimstage.build.add import Fetched, unpack_archive
+from slimstage.build.add import Source, unpack_archive
 from slimstage.build.destination import Destination, disk_errors
 from slimstage.build.owners import Owner, parse_owner
 from slimstage.context.entry import ContextEntry
 from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, check_unchanged, layer_identity
-from slimstage.context.select import Picked, Selection
+from slimstage.context.select import Picked
 from slimstage.context.tree import DigestMemory, SourceTree
+from slimstage.dockerfile.instructions import Heredoc
 from slimstage.errors import ContextError
 from slimstage.plan.graph import CopyStep
 from slimstage.plan.modes import ModeChange, parse_mode
@@ -40,19 +41,19 @@ class CopyResult:
 def copy_step(
     step: CopyStep,
     parent: Sequence[str],
-    selection: Selection,
-    tree: SourceTree | None,
+    sources: Iterable[Source],
     draft: Draft,
     *,
-    fetched: Sequence[Fetched] = (),
     memory: DigestMemory | None = None,
     now_ns: int | None = None,
+    made_ns: Callable[[Heredoc], int] | None = None,
 ) -> CopyResult:
     """Writes the layer of a COPY or ADD into the draft.
 
-    parent: the layer directories below, base first; not looked at by `--link`. selection, tree: what the paths of the
-    step picked. fetched: its URLs and repositories, in order. memory: learns the digests of the new files.
-    now_ns: the time of directories that are made. Raises ContextError, PlanError, FormatError, StoreError.
+    parent: the layer directories below, base first; not looked at by `--link`. sources: what the step's paths picked, its
+    downloads and repositories, in the order of the line. memory: learns the digests of the new files.
+    now_ns: the time of directories that are made. made_ns: that of a heredoc's file, `now_ns` without.
+    Raises ContextError, PlanError, FormatError, StoreError.
     """
     with disk_errors(step.title), UnionTree(() if step.is_link else parent) as below:
         is_based = bool(parent) and not step.is_link
@@ -62,24 +63,18 @@ def copy_step(
             draft.path,
             below if is_based else None,
             owner=owner,
-            # Of a number the nine bits of rights: setuid and its kin are for what is copied.
-            mode=mode.octal & 0o777 if mode is not None and mode.octal is not None else 0o755,
+            # Of a number what mkdir takes of it under Docker's umask of 022: setuid and its kin are for what is copied.
+            mode=mode.octal & 0o755 if mode is not None and mode.octal is not None else 0o755,
             now_ns=time.time_ns() if now_ns is None else now_ns,
         ) as into:
             copier = _Copier(into, step.destination, owner, mode, memory)
-            if tree is not None:
-                copier.keeps_owner = step.from_is_stage and owner is None
-                copier.unpacks = step.unpack != "never"
-                copier.must_unpack = step.unpack == "always"
-                for picked in selection:
-                    copier.copy(picked, tree)
-            copier.keeps_owner = False
-            for each in fetched:
-                copier.unpacks = copier.must_unpack = each.unpacks
-                for picked in each.selection:
-                    copier.copy(picked, each.tree)
+            for source in sources:
+                copier.keeps_owner, copier.unpacks = source.keeps_owner, source.unpacks
+                for picked in source.selection:
+                    copier.copy(picked, source.tree)
             for heredoc in step.inline:
-                copier.text(heredoc.name, os.fsencode(heredoc.content))
+                mtime_ns = into.now_ns if made_ns is None else made_ns(heredoc)
+                copier.text(heredoc.name, os.fsencode(heredoc.content), mtime_ns)
             into.finish()
     return CopyResult(copier.files, copier.size_bytes)
 
@@ -101,8 +96,7 @@ class _Copier:
         """By inode, the layer and the number of the source for which the new layer took it over: where it may come again."""
         self._sources = 0
         self._is_in_directory = False
-        self.keeps_owner = False
-        self.unpacks = self.must_unpack = False
+        self.keeps_owner = self.unpacks = False
         self.files = self.size_bytes = 0
 
     def copy(self, picked: Picked, tree: SourceTree) -> None:
@@ -130,14 +124,14 @@ class _Copier:
                 self._directory(target, entry)
         into.took_contents_of(base, picked.entry)
 
-    def text(self, name: str, content: bytes) -> None:
+    def text(self, name: str, content: bytes, mtime_ns: int) -> None:
         """A heredoc: a file with this content, 0644."""
         target = self._file_target(name)
         into = self._into
         into.claim(target, "file")
         uid, gid = self._owner or (0, 0)
         mode = self._mode.change(0o644, False) if self._mode else 0o644
-        into.writer.file(Entry(target, "file", mode, uid, gid, mtime_ns=into.now_ns), (content,))
+        into.writer.file(Entry(target, "file", mode, uid, gid, mtime_ns=mtime_ns), (content,))
         self.files += 1
         self.size_bytes += len(content)
 
@@ -236,9 +230,7 @@ class _Copier:
             return False
         source = tree.open(entry.path)
         try:
-            found = unpack_archive(
-                source, self._into, self._destination, owner=self._owner, must_be=self.must_unpack, name=entry.path
-            )
+            found = unpack_archive(source, self._into, self._destination, owner=self._owner, name=entry.path)
             if not isinstance(tree, UnionTree):
                 check_unchanged(entry, source, tree)
         finally:

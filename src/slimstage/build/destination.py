@@ -235,11 +235,11 @@ class Destination:
         self._wrote(entry.path, "dir")
 
     def copy_up(self, path: str) -> None:
-        """Brings what the parent's tree has at a resolved path into this layer; not a directory."""
+        """Brings what the parent's tree has at a resolved path into this layer, to be changed; not a directory."""
         entry = self.lower(path)
         assert entry is not None
         assert self._below is not None
-        copy_up(self._below, entry, self.writer)
+        copy_up(self._below, entry, self.writer, shares=False)
 
     def finish(self) -> None:
         """Sets the times of directories and closes."""

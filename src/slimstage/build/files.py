@@ -34,11 +34,15 @@ from slimstage.plan.graph import (
     CopyStep,
     FileSource,
     FromContext,
+    Git,
     Graph,
     RunStep,
     StepId,
+    Url,
     WorkdirStep,
+    parts_of,
 )
+from slimstage.store.files import remove_tree
 from slimstage.store.snapshots import Draft
 from slimstage.store.store import Store
 from slimstage.tree.entry import Entry
@@ -46,28 +50,29 @@ from slimstage.tree.union import UnionTree
 from slimstage.values import dataclass, field, replace
 
 if TYPE_CHECKING:
-    from slimstage.build.add import Fetched
+    from slimstage.build.add import Source
+    from slimstage.build.moments import Moments
 
 
 @dataclass(slots=True)
 class Reading:
     """What a step reads, opened and digested; leaving the `with` closes it.
 
-    digests: in the order that the content key wants. chosen: what was selected, of a COPY one or none. brought: what was
-    fetched, with its digest. binds, seeds: see `RunInputs`; seeds fill a new cache mount, by its target.
+    digests: in the order that the content key wants. parts: what was selected and what was fetched, in order; `brought`
+    names the latter, with their digests. binds, seeds: see `RunInputs`; seeds fill a new cache mount, by its target.
     """
 
     digests: tuple[Digest, ...]
-    chosen: list[Chosen] = field(default_factory=list)
+    parts: list[Chosen | Source] = field(default_factory=list)
     brought: list[tuple[str, str]] = field(default_factory=list)
-    fetched: tuple[Fetched, ...] = ()
     binds: tuple[tuple[tuple[str, ...], str], ...] = ()
     seeds: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
     def explained(self) -> tuple[tuple[str, str], ...]:
         """(name, value) of each file that was read, as far as they are few enough to be remembered one by one."""
-        return (*(pair for each in self.chosen for pair in each.pairs()), *self.brought)
+        chosen = (each for each in self.parts if isinstance(each, Chosen))
+        return (*(pair for each in chosen for pair in each.pairs()), *self.brought)
 
     def __enter__(self) -> Self:
         return self
@@ -125,50 +130,50 @@ class FileSteps:
         return reading
 
     def _read(self, step: CopyStep, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
-        if step.paths:
+        for part in parts_of(step):
+            if not isinstance(part, tuple):
+                self._fetch(step, part, reading)
+                continue
             tree, where = self._tree(step.source, stacks, reading.cleanup)
             selection = select(
                 _bare(tree),
-                step.paths,
+                part,
                 excludes=step.exclude,
                 keeps_parents=step.keeps_parents,
                 where=where,
                 keep=self._keep,
             )
             self._warn_of_changes(selection, tree, self._spans.get(step.id))
-            keeps_owners = step.from_is_stage and step.chown is None
-            self._choose(reading, selection, tree, "files", keeps_owners=keeps_owners)
-        if step.urls or step.gits:
-            import shutil  # only when something is fetched
+            self._choose(reading, selection, tree, "files", keeps_owners=step.from_is_stage and step.chown is None)
 
-            work = self._store.session.temporary("add-")
-            reading.cleanup.callback(shutil.rmtree, work, ignore_errors=True)
-            self._fetch(step, work, reading)
+    def _fetch(self, step: CopyStep, part: Url | Git, reading: Reading) -> None:
+        from slimstage.build.add import fetch_source  # only when something is fetched
+        from slimstage.build.downloads import StoreDownloads
 
-    def _fetch(self, step: CopyStep, work: str, reading: Reading) -> None:
-        from slimstage.build.add import fetch_sources  # only when a step runs
-        from slimstage.build.downloads import StoreDownloads  # few builds fetch anything
-
+        work = self._store.session.temporary("add-")
+        reading.cleanup.callback(remove_tree, work)
         os.mkdir(work, 0o700)
-        reading.fetched = fetch_sources(
-            step,
+        source = fetch_source(
+            part,
             work,
             reading.cleanup,
+            excludes=step.exclude,
             revalidation=StoreDownloads(self._store),
             progress=lambda what, done, total: self._emit(TransferProgress(self._clock(), step.id, what, done, total)),
+            made_ns=self._moments().of_checkout,
         )
-        names = [*(url.url for url in step.urls), *(git.remote for git in step.gits)]
-        for name, each in zip(names, reading.fetched, strict=True):
-            digest = selection_digest(each.selection, each.tree, self._memory)
-            reading.digests += (digest,)
-            reading.brought.append((f"what is at {without_credentials(name)}", digest))
+        digest = selection_digest(source.selection, source.tree, self._memory)
+        reading.parts.append(source)
+        reading.digests += (digest,)
+        name = without_credentials(part.url if isinstance(part, Url) else part.remote)
+        reading.brought.append((f"what is at {name}", digest))
 
     def _choose(
         self, reading: Reading, selection: Selection, tree: SourceTree, name: str, *, keeps_owners: bool
     ) -> Chosen:
         chosen = Chosen(self._normal(selection), tree, name, self._memory, self._keep, keeps_owners=keeps_owners)
         reading.digests += (chosen.digest,)
-        reading.chosen.append(chosen)
+        reading.parts.append(chosen)
         return chosen
 
     def read_binds(self, step: RunStep, stacks: Mapping[StepId, tuple[str, ...]]) -> Reading:
@@ -245,21 +250,23 @@ class FileSteps:
 
     def copy(self, step: CopyStep, lowers: tuple[str, ...], reading: Reading, draft: Draft) -> int:
         """Writes the layer of a COPY or ADD; returns the bytes of its files. Raises ContextError, PlanError."""
-        from slimstage.build.copy import copy_step  # only when a step runs
+        from slimstage.build.add import Source  # only when a step runs
+        from slimstage.build.copy import copy_step
 
+        unpacks, keeps_owner = step.unpack != "never", step.from_is_stage and step.chown is None
         with self._placed(step.id):
-            chosen = reading.chosen[0] if reading.chosen else None
-            result = copy_step(
-                step,
-                lowers,
-                chosen.selection() if chosen else (),
-                chosen.tree if chosen else None,
-                draft,
-                fetched=reading.fetched,
-                memory=self._memory,
-            )
+            sources = [
+                Source(each.tree, each.selection(), unpacks, keeps_owner) if isinstance(each, Chosen) else each
+                for each in reading.parts
+            ]
+            result = copy_step(step, lowers, sources, draft, memory=self._memory, made_ns=self._moments().of_heredoc)
         self._memory.flush()
         return result.size_bytes
+
+    def _moments(self) -> Moments:
+        from slimstage.build.moments import Moments  # only when a step runs
+
+        return Moments(self._store)
 
     def make_directory(self, step: WorkdirStep, lowers: tuple[str, ...], draft: Draft) -> int:
         """Writes the layer of a WORKDIR; it holds no file."""

@@ -156,6 +156,8 @@ def _values(step: AnyStep, extra: Mapping[str, Any], *, by_content: bool = False
             values[name] = getattr(step, name)
     if isinstance(step, CopyStep):
         values.pop("source")
+        if not step.order:
+            values.pop("order")
         for name in ("inline", "urls", "gits"):
             values[name] = [_plain(each) for each in values[name]]
         values["unpacks"] = [url.unpack for url in step.urls]

@@ -100,17 +100,17 @@ def fetch_git(
         seconds = int(git.run("show", "--no-patch", "--format=%ct", commit)) if mtime == "commit" else None
         _move(git.tree, subdir, place, keeps_git_dir)
     if seconds is not None:
-        _date(place, seconds)
+        set_times(place, seconds * 1_000_000_000)
     return commit
 
 
-def _date(place: str, seconds: int) -> None:
+def set_times(place: str, mtime_ns: int) -> None:
     """Makes all in a directory of ours, and itself, as old as that."""
     for folder, directories, files, fd in os.fwalk(place, topdown=False, follow_symlinks=False):
         del folder
         for name in (*directories, *files):
-            os.utime(name, (seconds, seconds), dir_fd=fd, follow_symlinks=False)
-    os.utime(place, (seconds, seconds))
+            os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=fd, follow_symlinks=False)
+    os.utime(place, ns=(mtime_ns, mtime_ns))
 
 
 def _refuse_options(remote: str, ref: str | None, checksum: str | None) -> None:

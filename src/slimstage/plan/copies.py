@@ -15,7 +15,7 @@ from slimstage.dockerfile.instructions import Add, Copy, Heredoc
 from slimstage.errors import FormatError, PlanError
 from slimstage.plan import history, paths
 from slimstage.plan.configs import check_user
-from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, StepId, Url
+from slimstage.plan.graph import CopyStep, FileSource, FromContext, FromStep, Git, SourceKind, StepId, Url
 from slimstage.plan.scope import Expander
 from slimstage.values import dataclass, field, replace
 
@@ -34,9 +34,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Sources:
-    """The sources by kind. `words` are for the history: paths and URLs in order."""
+    """The sources by kind. `words` are for the history: paths and URLs in order, as are the kinds in `order`."""
 
     words: list[str] = field(default_factory=list)
+    order: list[SourceKind] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     urls: list[Url] = field(default_factory=list)
     gits: list[Git] = field(default_factory=list)
@@ -74,6 +75,7 @@ def lower_copy(instruction: Copy | Add, source: FileSource, place: Place) -> tup
         inline=inline,
         urls=tuple(sources.urls),
         gits=tuple(sources.gits),
+        order=_unusual(sources.order),
         chown=chown or None,
         chmod=chmod or None,
         # With --chmod BuildKit falls back to a normal copy.
@@ -163,10 +165,13 @@ def _sources(instruction: Copy | Add, expand: Callable[[str], str]) -> _Sources:
             raise
         is_url = text.startswith(("http://", "https://"))
         if git and not git.looks_local:
+            found.order.append("git")
             found.gits.append(_git(instruction, git, checksum, span))
         elif is_url:
+            found.order.append("url")
             found.urls.append(_url(instruction, text, checksum, span))
         else:
+            found.order.append("path")
             clean = paths.parents_source if instruction.parents else paths.source
             found.paths.append(clean(text))
     if checksum and (len(instruction.sources) != 1 or instruction.heredocs or found.paths):
@@ -177,6 +182,12 @@ def _sources(instruction: Copy | Add, expand: Callable[[str], str]) -> _Sources:
             hint="give each download an ADD of its own",
         )
     return found
+
+
+def _unusual(order: list[SourceKind]) -> tuple[SourceKind, ...]:
+    """The order, or () where it is the usual one, so that the keys of nearly all steps do not know of it."""
+    usual: tuple[SourceKind, ...] = ("path", "url", "git")
+    return () if order == sorted(order, key=usual.index) else tuple(order)
 
 
 def _git(instruction: Copy | Add, ref: GitRef, checksum: str, span: Span) -> Git:

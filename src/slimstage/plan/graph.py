@@ -6,6 +6,7 @@ digested for its key and sent to another machine. Nothing in it depends on time,
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 from slimstage.dockerfile.instructions import Heredoc
@@ -85,11 +86,16 @@ class Git:
     """Fetch the checksum itself; `ref` is then only a name for it."""
 
 
+SourceKind: TypeAlias = Literal["path", "url", "git"]
+SourcePart: TypeAlias = tuple[str, ...] | Url | Git
+"""What is brought at once: neighbouring paths, one download, one repository."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyStep(Step):
     """COPY or ADD. Destination is absolute (WORKDIR joined), keeps a trailing slash; `.`-endings keep one as well.
 
-    Copied in this order: `paths` from `source`, then `urls`, `gits`, then `inline` heredocs.
+    Copied in the order of `parts_of`, then the `inline` heredocs: of two files with one name the last one stays.
     """
 
     source: FileSource
@@ -103,12 +109,14 @@ class CopyStep(Step):
     """Bodies already expanded."""
     urls: tuple[Url, ...] = ()
     gits: tuple[Git, ...] = ()
+    order: tuple[SourceKind, ...] = ()
+    """The kind of each source as the line has them; () when that is paths, then URLs, then repositories."""
     chown: str | None = None
     chmod: str | None = None
     is_link: bool = False
     keeps_parents: bool = False
     exclude: tuple[str, ...] = ()
-    unpack: Literal["auto", "always", "never"] = "never"
+    unpack: Literal["auto", "never"] = "never"
     """ADD of local archives is "auto"; COPY is "never"."""
     from_is_stage: bool = False
     """True when files come from a stage or image: owners are preserved; from a context they become 0:0."""
@@ -280,6 +288,19 @@ class Graph:
     def inputs(self, step: StepId) -> tuple[StepId, ...]:
         """The steps that must be there before this one, parent first."""
         return inputs_of(self.steps[step])
+
+
+def parts_of(step: CopyStep) -> list[SourcePart]:
+    """The sources of a COPY or ADD in order, without heredocs; paths that stand together are one part."""
+    order = step.order or ("path",) * len(step.paths) + ("url",) * len(step.urls) + ("git",) * len(step.gits)
+    paths, urls, gits = iter(step.paths), iter(step.urls), iter(step.gits)
+    found: list[SourcePart] = []
+    for kind, group in groupby(order):
+        if kind == "path":
+            found.append(tuple(next(paths) for _ in group))
+        else:
+            found += [next(urls) if kind == "url" else next(gits) for _ in group]
+    return found
 
 
 SCRIPT_PATH = "/dev/pipes/EOF"

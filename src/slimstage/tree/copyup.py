@@ -9,13 +9,13 @@ from slimstage.tree.union import UnionTree
 from slimstage.tree.writer import TreeWriter
 
 
-def copy_up(below: UnionTree, entry: Entry, writer: TreeWriter) -> int:
+def copy_up(below: UnionTree, entry: Entry, writer: TreeWriter, *, shares: bool = True) -> int:
     """Gives the writer's layer what `below` has as `entry`, which is no directory; returns the bytes that were copied.
 
-    None are where the two layers can share the file. Raises OSError.
+    None are where the two layers can share the file. shares: False for what will be changed. Raises OSError.
     """
     path = entry.path
-    if writer.adopt(path, *below.place(path)):
+    if shares and writer.adopt(path, *below.place(path)):
         return 0
     if entry.kind != "file":
         writer.add(entry)

@@ -136,10 +136,7 @@ class TreeWriter:
         parent, name = self.place(entry.path)
         self._vacate(parent, name, entry.path)
         os.symlink(entry.target, name, dir_fd=parent)
-        if self._keeps_owner:
-            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        if entry.xattrs:
-            self._set_xattrs(link_path(parent, name), entry.xattrs)
+        self._set_owner(parent, name, entry)
         os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
 
     def special(self, entry: Entry) -> None:
@@ -147,12 +144,7 @@ class TreeWriter:
         parent, name = self.place(entry.path)
         self._vacate(parent, name, entry.path)
         os.mknod(name, _KINDS[entry.kind] | 0o600, os.makedev(*entry.rdev), dir_fd=parent)
-        if self._keeps_owner:
-            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
-        if entry.xattrs:
-            self._set_xattrs(link_path(parent, name), entry.xattrs)
-        os.chmod(name, entry.mode, dir_fd=parent)  # made just now, so it is no symlink
-        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+        self.dress(entry)
 
     def link(self, path: str, target: str) -> None:
         """Makes `path` one more name of what `target` is in this tree (a symlink itself, not what it points at).
@@ -178,6 +170,21 @@ class TreeWriter:
             if error.errno != errno.EMLINK:
                 raise
             self._more.copy(self._existing(source), path, status)
+
+    def dress(self, entry: Entry) -> None:
+        """Gives what is there, no directory, the entry's owner and xattrs, and unless it is a symlink mode and time."""
+        parent, name = self._existing(entry.path)
+        is_symlink = stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+        self._set_owner(parent, name, entry)
+        if not is_symlink:
+            os.chmod(name, entry.mode, dir_fd=parent)
+            os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+    def _set_owner(self, parent: int, name: str, entry: Entry) -> None:
+        if self._keeps_owner:
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        if entry.xattrs:
+            self._set_xattrs(link_path(parent, name), entry.xattrs)
 
     def adopt(self, path: str, dirfd: int, name: str) -> bool:
         """Makes `path` a further name of a frozen file elsewhere: no byte is copied. False where links cannot be made.

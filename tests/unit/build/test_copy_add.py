@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import bz2
 import gzip
 import lzma
@@ -32,7 +33,7 @@ TAR = make_tar(
     member("d/", type=tarfile.DIRTYPE, mode=0o775, uid=25, gid=26),
     member("d/f", b"data", mode=0o664, uid=25, gid=26, mtime=7),
     member("d/l", type=tarfile.SYMTYPE, linkname="f"),
-    member("d/h", type=tarfile.LNKTYPE, linkname="d/f"),
+    member("d/h", type=tarfile.LNKTYPE, linkname="d/f", mode=0o664, uid=25, gid=26, mtime=7),
 )
 
 
@@ -64,11 +65,42 @@ def test_what_holds_no_tar_is_copied(bench: Bench, content: bytes) -> None:
     assert (bench.own() / "d/x.tar.gz").read_bytes() == content
 
 
-def test_never_copies_and_always_refuses_what_is_no_archive(bench: Bench) -> None:
+def test_never_copies_an_archive(bench: Bench) -> None:
     bench.copy({"t": TAR}, ["t"], "/t", unpack="never")
     assert (bench.own() / "t").read_bytes() == TAR
-    with pytest.raises(ContextError, match="no archive"):
-        bench.copy({"n": "x"}, ["n"], "/n", unpack="always")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress, zstd])
+def test_an_archive_without_a_member_is_copied_as_a_file(bench: Bench, pack: type[bytes]) -> None:
+    content = pack(bytes(10240))
+    bench.copy({"t": content}, ["t"], "/d/", unpack="auto")
+    assert (bench.own() / "d/t").read_bytes() == content
+
+
+def test_a_further_name_of_a_file_gives_it_its_own_owner_mode_and_time(bench: Bench) -> None:
+    archive = make_tar(
+        member("f", b"x", mode=0o4755, uid=3, mtime=5),
+        member("g", type=tarfile.LNKTYPE, linkname="f", mode=0o640, uid=7, gid=8, mtime=9),
+        member("l", type=tarfile.SYMTYPE, linkname="f", uid=3, mtime=5),
+        member("m", type=tarfile.LNKTYPE, linkname="l", mode=0o600, uid=7, gid=8, mtime=9),
+    )
+    bench.base({"t": ""}).copy({"t": archive}, ["t"], "/", unpack="auto")
+    f, m = (os.lstat(bench.own() / name) for name in ("f", "m"))
+    assert (oct(f.st_mode), f.st_uid, f.st_gid, f.st_mtime, f.st_nlink) == ("0o100640", 7, 8, 9, 2)
+    # Of a symlink only the owner: nothing has a mode or a time to give it.
+    assert (m.st_uid, m.st_gid, m.st_mtime, m.st_nlink) == (7, 8, 5, 2)
+
+
+def test_a_further_name_takes_the_capability_that_it_does_not_repeat(bench: Bench) -> None:
+    capability = base64.b64decode("AQAAAgAEAAAAAAAAAAAAAAAAAAA=").decode()
+    for repeats in (False, True):
+        xattrs = {"SCHILY.xattr.security.capability": capability}
+        archive = make_tar(
+            member("f", b"x", pax_headers=xattrs),
+            member("g", type=tarfile.LNKTYPE, linkname="f", pax_headers=xattrs if repeats else {}),
+        )
+        bench.copy({"t": archive}, ["t"], "/", unpack="auto")
+        assert ("security.capability" in os.listxattr(bench.own() / "f")) == repeats
 
 
 def test_archives_inside_a_directory_are_not_unpacked(bench: Bench) -> None:

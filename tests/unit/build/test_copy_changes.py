@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slimstage.build.add import Source
 from slimstage.build.copy import copy_step
 from slimstage.build.memory import StoreMemory
 from slimstage.context.changes import changed_since_opened
@@ -67,7 +68,7 @@ def test_a_file_that_changes_on_the_way_is_named(
 
         def go_on() -> None:
             selection_digest(selection, context, memory)
-            copy_step(copy_of(["a"], "/a"), [], selection, context, bench.draft(), memory=memory)
+            copy_step(copy_of(["a"], "/a"), [], [Source(context, selection)], bench.draft(), memory=memory)
 
         with pytest.raises(ContextError) as caught:
             go_on()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slimstage.build.add import Source
 from slimstage.build.copy import copy_step
 from slimstage.build.destination import Destination
 from slimstage.context.fingerprint import WORTH_REMEMBERING_BYTES, selection_digest
@@ -77,9 +78,9 @@ def test_matched_directories_are_flattened(bench: Bench) -> None:
     assert bench.copy({"d1/a": "", "d2/b": ""}, ["d*"], "/x").paths() == ["x", "x/a", "x/b"]
 
 
-def test_created_parents_have_owner_and_octal_mode(bench: Bench) -> None:
+def test_created_parents_have_owner_and_octal_mode_under_a_umask_of_022(bench: Bench) -> None:
     bench.copy({"f": ""}, ["f"], "/p/q/f", chown="7:8", chmod="0770")
-    assert bench.seen() == {"p": "dir 770 7:8", "p/q": "dir 770 7:8", "p/q/f": "file 770 7:8 "}
+    assert bench.seen() == {"p": "dir 750 7:8", "p/q": "dir 750 7:8", "p/q/f": "file 770 7:8 "}
 
 
 def test_a_symbolic_mode_leaves_created_parents_0755(bench: Bench) -> None:
@@ -325,7 +326,7 @@ def test_a_file_that_changes_between_digest_and_copy_is_an_error(bench: Bench, s
             path.write_text("evil" if swap == "content" else "mine and more")
         draft = bench.draft()
         with pytest.raises(ContextError) as caught:
-            copy_step(copy_of(["f"], "/f"), [], selection, context, draft)
+            copy_step(copy_of(["f"], "/f"), [], [Source(context, selection)], draft)
     assert caught.value.code == "context-changes"
 
 
@@ -335,7 +336,7 @@ def test_the_digest_of_a_large_new_file_is_known_without_reading_it(bench: Bench
         selection = select(context, ["w"])
         want = selection_digest(selection, context, memory)
         draft = bench.draft()
-        copy_step(copy_of(["w"], "/w"), [], selection, context, draft, memory=memory)
+        copy_step(copy_of(["w"], "/w"), [], [Source(context, selection)], draft, memory=memory)
 
     class Deaf(Forgetful):
         def recall(self, file: object) -> None:

@@ -108,6 +108,7 @@ def test_a_copy_is_keyed_by_content_and_not_by_where_it_came_from() -> None:
         replace(COPY, is_link=True),
         replace(COPY, keeps_parents=True),
         replace(COPY, unpack="auto"),
+        replace(COPY, order=("url", "path")),
     ],
 )
 def test_how_a_copy_copies_is_in_its_key(changed: CopyStep) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from slimstage.dockerfile.instructions import Heredoc
 from slimstage.plan import paths
-from slimstage.plan.graph import CopyStep, FromContext, Git, Url
+from slimstage.plan.graph import CopyStep, FromContext, Git, Url, parts_of
 from support.planning import copies, planned, refused, said
 
 DIGEST = "sha256:" + "ab" * 32
@@ -158,6 +158,14 @@ def test_add_tells_urls_repositories_and_paths_apart() -> None:
     assert step.urls == (Url("https://h/f.bin"),)
     assert step.gits == (Git("https://h/r.git", "v1", "sub"), Git("git@h:t/r.git"))
     assert step.paths == ("local", "github.com/a/b")
+    assert step.order == ("url", "git", "path", "git", "path")
+    assert parts_of(step) == [step.urls[0], step.gits[0], ("local",), step.gits[1], ("github.com/a/b",)]
+
+
+def test_paths_then_urls_then_repositories_are_the_usual_order() -> None:
+    step = copied("ADD a b https://h/f https://h/g https://h/r.git /d/")
+    assert step.order == ()
+    assert parts_of(step) == [("a", "b"), *step.urls, *step.gits]
 
 
 def test_a_checksum_is_expanded_and_kept() -> None:
