@@ -48,7 +48,8 @@ def archives(draw: st.DrawFn, path: str, packed: str) -> Entry:
             target = draw(st.sampled_from(("m", "/etc/passwd", "../up", "n")))
             members.append(Entry(name, "symlink", target, 0o777, uid, gid))
         elif name == "u" and "m" in names[: names.index("u")]:
-            members.append(Entry(name, "hardlink", "m", 0o644, uid, gid))
+            xattrs = {"security.capability": CAPABILITY} if draw(st.integers(0, 5)) == 5 else {}
+            members.append(Entry(name, "hardlink", "m", draw(_MODES), uid, gid, xattrs))
         else:
             xattrs = {"security.capability": CAPABILITY} if draw(st.integers(0, 5)) == 5 else {}
             members.append(Entry(name, "file", draw(_TEXTS), draw(_MODES), uid, gid, xattrs))

@@ -107,7 +107,6 @@ REVISIONS = (
 WILD_REVISIONS = (
     "#nosuch",
     "#:nosuch",
-    "?keep-git-dir=true",
     "?x=y",
     "?ref=v1#dev",
     "#:../x",
@@ -182,20 +181,33 @@ def copies(draw: st.DrawFn, known: Sources) -> str:
 
 @st.composite
 def _fetched(draw: st.DrawFn, known: Sources) -> str:
-    """An ADD of a URL, sometimes with its digest, sometimes with another's; now and then of a repository."""
+    """An ADD of a URL, sometimes with its digest or another's; now and then of a repository, or of several sources."""
     flags = draw(_flags(known, is_add=True))
+    further = draw(st.lists(_other_sources(known), min_size=1, max_size=3)) if draw(st.integers(0, 3)) == 3 else []
     if draw(st.integers(0, 4)) == 4:
+        # With --keep-git-dir the files below .git are others: docs/differential.md.
         source = f"{ORIGIN}/repo.git{draw(mostly(REVISIONS, WILD_REVISIONS, 12))}"
         flags += draw(_sampled(([], [], ["--keep-git-dir=false"])))
     else:
         file = draw(_sampled(known.served))
         source = f"{ORIGIN}{draw(_sampled(('/', '/', '/', '/to/')))}{quote(file.path)}{draw(_sampled(QUERIES))}"
-        if draw(st.integers(0, 2)) == 2:
+        if draw(st.integers(0, 2)) == 2 and not further:
             digest = hashlib.sha256(file.content()).hexdigest()
             flags.append(
                 f"--checksum={draw(_sampled(('sha256:', 'sha256:', 'sha256:', 'sha256:0', 'md5:', '')))}{digest}"
             )
-    return " ".join(("ADD", *flags, source, draw(_sampled(DESTINATIONS))))
+    to = draw(_sampled(DESTINATIONS))
+    if further:
+        sources, to = draw(st.permutations([source, *further])), to.rstrip("/") + "/"
+        return " ".join(("ADD", *flags, *sources, to))
+    return " ".join(("ADD", *flags, source, to))
+
+
+def _other_sources(known: Sources) -> st.SearchStrategy[str]:
+    """What may stand beside a URL on one line."""
+    paths = [path for path in known.context if " " not in path]
+    urls = [f"{ORIGIN}/{quote(entry.path)}" for entry in known.served]
+    return st.one_of(_sampled(paths), _sampled(urls), _sampled((f"{ORIGIN}/repo.git", f"{ORIGIN}/repo.git#v1:sub")))
 
 
 _MARKS = ("EOF", "'EOF'", '"E2"', "-F3", "-'F4'", "in.txt", "E'O'6", "d/p", "3E")
