@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from slimstage.cli.check_job import Job
-from slimstage.cli.fixing import write_fixed, write_new
+from slimstage.cli.fixing import with_addition, write_fixed, write_new
 from slimstage.cli.show import note
 from slimstage.diagnostics import shown
 from slimstage.lint.finding import Finding, NewFile
@@ -27,7 +27,10 @@ def _fixed(job: Job) -> Job:
     for each in found.applied:
         note(f"mended {each.span}: {each.rule}: {shown(each.fix.title if each.fix else each.message)}")
     for new in found.files:
-        if file.directory is not None and write_new(file.directory, new):
+        if file.directory is not None and new.is_addition:
+            write_fixed(*with_addition(file.directory, new))
+            note(f"added to {new.path}")
+        elif file.directory is not None and write_new(file.directory, new):
             note(f"wrote {new.path}")
         else:
             note(f"note: {new.path} is not written: it is there")
@@ -40,7 +43,7 @@ def print_diffs(jobs: Sequence[Job]) -> int:
     for job in jobs:
         file = job.file
         found = fix_all(file.text, job.check)
-        diff = _diff(file.name, file.text, found.text) + "".join(map(_new, found.files))
+        diff = _diff(file.name, file.text, found.text) + "".join(_new(file.directory, each) for each in found.files)
         sys.stdout.write(diff)
         status = max(status, int(bool(diff)))
         _say_mended(file.name, found.applied)
@@ -59,7 +62,10 @@ def _diff(name: str, before: str, after: str) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def _new(file: NewFile) -> str:
+def _new(directory: str | None, file: NewFile) -> str:
     import difflib
 
+    if file.is_addition and directory is not None:
+        _, before, after = with_addition(directory, file)
+        return _diff(file.path, before, after)
     return "".join(difflib.unified_diff([], file.text.splitlines(True), "/dev/null", file.path))

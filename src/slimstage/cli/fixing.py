@@ -72,5 +72,23 @@ def write_new(directory: str, file: NewFile) -> bool:
     return True
 
 
+def with_addition(directory: str, file: NewFile) -> tuple[str, str, str]:
+    """The path of a file that a fix adds to, its text, and that text with the addition on lines of its own.
+
+    Raises UsageError: it cannot be read, or is no file of that directory.
+    """
+    if any(part in ("", ".", "..") for part in file.path.split("/")):
+        raise UsageError(f'a fix cannot write "{file.path}"')
+    path = os.path.join(directory, file.path)
+    try:
+        with open(path, "rb") as opened:
+            before = opened.read().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise UsageError(f'cannot read "{path}": {(error.strerror or "").lower()}') from error
+    end = "\r\n" if "\r\n" in before else "\n"
+    middle = "" if not before or before.endswith("\n") else end
+    return path, before, before + middle + file.text.replace("\n", end)
+
+
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

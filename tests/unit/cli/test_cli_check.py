@@ -320,3 +320,17 @@ def test_the_document_of_code_scanning(tmp_path: Path) -> None:
         assert result["level"] in ("none", "note", "warning", "error")
         assert result["message"]["text"]
     assert sum("fixes" in result for result in run["results"]) == 6
+
+
+def test_lines_go_to_the_end_of_the_ignore_file(tmp_path: Path) -> None:
+    write(tmp_path, "FROM debian:12\nCOPY . /app\n")
+    write(tmp_path, "*.md", ".dockerignore")
+    write(tmp_path, b"\0" * 2_000_000, ".git/objects/pack/a.pack")
+    diff = check(tmp_path, "--rule", "IgnoreMissesLargeFiles", "--diff", status=1).out
+    assert "+.git" in diff
+    assert (tmp_path / ".dockerignore").read_text() == "*.md"
+    done = check(tmp_path, "--rule", "IgnoreMissesLargeFiles", "--fix")
+    assert "added to .dockerignore" in done.err
+    assert (tmp_path / ".dockerignore").read_text() == "*.md\n.git\n"
+    check(tmp_path, "--rule", "IgnoreMissesLargeFiles", "--fix")
+    assert (tmp_path / ".dockerignore").read_text() == "*.md\n.git\n"

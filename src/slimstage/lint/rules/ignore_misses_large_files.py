@@ -34,7 +34,10 @@ def check(subject: Subject) -> Iterator[Finding]:
         word_span(subject, copy, word),
         hint=f"add {quoted(lines)} to {subject.ignore_name}",
         saving_bytes=total_bytes(left) if stage.is_final else None,
-        fix=Fix(
+        # A NAME.dockerignore is beside its Dockerfile, which need not be in the context.
+        fix=None
+        if subject.ignore_name != ".dockerignore"
+        else Fix(
             f"add to {subject.ignore_name}",
             files=(NewFile(subject.ignore_name, "\n".join(lines) + "\n", is_addition=True),),
         ),
