@@ -16,6 +16,7 @@ import pytest
 from slimstage.oci.descriptor import host_platform
 from slimstage.store.layout import Layout
 from slimstage.store.verify import verify_image
+from support.analysing import analysed_image
 from support.command import Done, slimstage
 from support.packed import unpacked
 
@@ -88,7 +89,7 @@ def ran(document: dict[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Image:
-    """An image of a layout directory, verified against every invariant of an image when it is opened."""
+    """An image of a layout directory, verified against every invariant of an image, and analysed, when it is opened."""
 
     path: Path
     manifest: dict[str, Any]
@@ -98,7 +99,9 @@ class Image:
     @classmethod
     def of(cls, path: Path) -> Image:
         with Layout(str(path)) as layout:
-            assert [str(fault) for fault in verify_image(layout.image(host_platform()))] == []
+            image = layout.image(host_platform())
+            assert [str(fault) for fault in verify_image(image)] == []
+            analysed_image(image)
         (entry,) = json.loads((path / "index.json").read_text())["manifests"][:1]
         manifest = json.loads(_blob(path, entry["digest"]))
         return cls(path, manifest, json.loads(_blob(path, manifest["config"]["digest"])), entry["digest"])

@@ -354,10 +354,13 @@ class Analysis:
 
     def largest(self, count: int = 20) -> list[AnalysedFile]:
         """The largest files of all layers, the largest first."""
-        from heapq import nlargest
+        from heapq import nsmallest
 
-        positions = nlargest(count, range(len(self.files)), key=lambda each: (self.files.sizes[each], -each))
-        return [self.files[position] for position in positions]
+        files = self.files
+        order = nsmallest(
+            count, range(len(files)), key=lambda each: (-files.sizes[each], files.paths[each], files.layers[each])
+        )
+        return [files[position] for position in order]
 
 
 def type_of(path: str) -> str:

@@ -1,4 +1,4 @@
-"""`slimstage.toml`: named contexts, defaults of `build`'s flags, registries. Beside the Dockerfile, or in the context.
+"""`slimstage.toml`, beside the Dockerfile or in the context: named contexts, defaults of `build`'s flags, registries, budget.
 
 Each key of `[build]` is named as its flag and becomes what the flag would have been given, with its place in the file,
 so one parser serves both and a fault points at the line. Flags beat the file.
@@ -73,7 +73,7 @@ _REGISTRY_KEYS: Mapping[str, Form] = {
     "insecure-skip-verify": "switch",
 }
 _REGISTRY_PATHS = ("ca", "client-cert", "client-key")
-_SECTIONS = ("contexts", "build", "check", "registry")
+_SECTIONS = ("contexts", "build", "check", "registry", "budget")
 _PATH_SCHEMES = ("oci-layout://", "oci-layout:", "oci-archive:", "docker-archive:")
 
 
@@ -104,6 +104,8 @@ class Settings:
     """As `build`, of `slimstage check`."""
     contexts: Mapping[str, Setting] = field(default_factory=dict)
     registries: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    budget: Setting | None = None
+    """The table as written: `budgets.py` reads it, for `analyze` alone."""
 
     @property
     def directory(self) -> str:
@@ -175,9 +177,11 @@ class _Reader:
         check = self._check(self._table((), document, "check"))
         contexts = self._contexts(self._table((), document, "contexts"))
         registries = self._registries(self._table((), document, "registry"))
+        limits = self._table((), document, "budget")
         if self._faults:
             raise UsageError.of(sorted(self._faults, key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0)))
-        return Settings(os.path.abspath(self._path), build, check, contexts, registries)
+        budget = Setting(limits, self._place(("budget",))) if limits else None
+        return Settings(os.path.abspath(self._path), build, check, contexts, registries, budget)
 
     def _build(self, table: Mapping[str, Any]) -> Mapping[str, Setting]:
         self._unknown(("build",), table, (*BUILD_KEYS, *_PLURALS), "key")

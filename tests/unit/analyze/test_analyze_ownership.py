@@ -12,86 +12,8 @@ from slimstage.analyze.installed import Installed, read_installed
 from slimstage.analyze.needs import Link, closure, requirements, why, with_needs
 from slimstage.analyze.ownership import assign
 from support.layering import opened_image
-from support.trees import Dir, Symlink, Tree, Whiteout
-
-_STATUS = """\
-Package: libc6
-Status: install ok installed
-Architecture: amd64
-Version: 2.36
-Essential: yes
-
-Package: python3
-Status: install ok installed
-Architecture: amd64
-Version: 3.11
-Depends: libc6 (>= 2.3) | libc7, python3-minimal:any, virtual-thing
-
-Package: thing
-Status: install ok installed
-Architecture: all
-Version: 1
-Provides: virtual-thing (= 1)
-
-"""
-_WITH_GCC = (
-    _STATUS
-    + "Package: gcc\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12\nDepends: libc6, python3\n\n"
-)
-_INFO = "var/lib/dpkg/info"
-_SITE = "usr/local/lib/python3.11/site-packages"
-
-SYSTEM: Tree = {
-    "lib": Symlink("usr/lib"),
-    "usr": Dir(),
-    "usr/lib": Dir(),
-    "usr/lib/libc.so.6": b"c" * 100,
-    "usr/lib/unowned.bin": b"u" * 7,
-    "usr/bin/python3": b"p" * 50,
-    "etc/os-release": 'ID=debian\nVERSION_ID="12"\n',
-    "var/lib/dpkg/status": _STATUS,
-    f"{_INFO}/libc6:amd64.list": "/.\n/lib\n/lib/libc.so.6\n/usr/share/doc/libc6/copyright\n",
-    f"{_INFO}/libc6:amd64.md5sums": "0 lib/libc.so.6\n",
-    f"{_INFO}/python3.list": "/usr/bin/python3\n",
-    f"{_INFO}/thing.list": "/usr/bin\n",
-}
-
-
-def _dist(name: str, version: str, record: str, *metadata: str) -> Tree:
-    directory = f"{_SITE}/{name}-{version}.dist-info"
-    return {
-        f"{directory}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n" + "".join(metadata),
-        f"{directory}/RECORD": record,
-        f"{directory}/licenses/LICENSE": "mit",
-    }
-
-
-PACKAGES: Tree = {
-    f"{_SITE}/top/__init__.py": b"x" * 10,
-    f"{_SITE}/top/__pycache__/__init__.cpython-311.pyc": b"y" * 20,
-    f"{_SITE}/top/data/unlisted.bin": b"z" * 30,
-    f"{_SITE}/base.py": b"b" * 5,
-    f"{_SITE}/__pycache__/base.cpython-311.pyc": b"b" * 6,
-    f"{_SITE}/stray.py": b"s" * 3,
-    f"{_SITE}/shared/a.py": b"1",
-    f"{_SITE}/shared/b.py": b"2",
-    f"{_SITE}/shared/c.py": b"3",
-    **_dist(
-        "top",
-        "1.0",
-        "top/__init__.py,sha256=x,10\nshared/a.py,,\n../../../../../etc/os-release,,\n/etc/hosts,,\n",
-        'Requires-Dist: base[fast]>=1\nRequires-Dist: other; extra == "all"\nRequires-Dist: never; python_version < "3"\n',
-    ),
-    **_dist(
-        "base",
-        "2.0",
-        "base.py,,\nshared/b.py,,\n",
-        'Provides-Extra: fast\nRequires-Dist: quick; extra == "fast"\nRequires-Dist: Nowhere\n',
-    ),
-    **_dist("quick", "3.0", ""),
-    **_dist("other", "4.0", ""),
-}
-_SECOND: Tree = {"app/main.py": b"main", "usr/lib/copied.so": b"so"}
+from support.system_tree import INFO, OWN, PACKAGES, SITE, STATUS, STATUS_WITH_GCC, SYSTEM
+from support.trees import Tree, Whiteout
 
 
 def _owned(place: Path | None, *trees: Tree) -> tuple[Contents, list[Installed], dict[str, tuple[str, bool]]]:
@@ -116,25 +38,25 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
 
 
 def test_files_are_of_the_package_whose_list_names_them(place: Path | None) -> None:
-    _, _, found = _owned(place, SYSTEM, PACKAGES, _SECOND)
+    _, _, found = _owned(place, SYSTEM, PACKAGES, OWN)
     assert found["usr/lib/libc.so.6"] == ("debian:libc6", True), "listed as /lib/libc.so.6, where /lib is a symlink"
     assert found["usr/bin/python3"] == ("debian:python3", True)
-    assert found[f"{_INFO}/libc6:amd64.md5sums"] == ("debian:libc6", False)
-    assert found[f"{_SITE}/top/__init__.py"] == ("python:top", True)
+    assert found[f"{INFO}/libc6:amd64.md5sums"] == ("debian:libc6", False)
+    assert found[f"{SITE}/top/__init__.py"] == ("python:top", True)
 
 
 def test_bytecode_and_unlisted_files_are_of_the_package_around_them(place: Path | None) -> None:
-    _, _, found = _owned(place, SYSTEM, PACKAGES, _SECOND)
-    assert found[f"{_SITE}/top/__pycache__/__init__.cpython-311.pyc"] == ("python:top", False)
-    assert found[f"{_SITE}/__pycache__/base.cpython-311.pyc"] == ("python:base", False)
-    assert found[f"{_SITE}/top/data/unlisted.bin"] == ("python:top", False)
-    assert found[f"{_SITE}/quick-3.0.dist-info/METADATA"] == ("python:quick", False)
-    assert found[f"{_SITE}/shared/c.py"] == ("none", False), "two packages are in that directory"
-    assert found[f"{_SITE}/stray.py"] == ("none", False)
+    _, _, found = _owned(place, SYSTEM, PACKAGES, OWN)
+    assert found[f"{SITE}/top/__pycache__/__init__.cpython-311.pyc"] == ("python:top", False)
+    assert found[f"{SITE}/__pycache__/base.cpython-311.pyc"] == ("python:base", False)
+    assert found[f"{SITE}/top/data/unlisted.bin"] == ("python:top", False)
+    assert found[f"{SITE}/quick-3.0.dist-info/METADATA"] == ("python:quick", False)
+    assert found[f"{SITE}/shared/c.py"] == ("none", False), "two packages are in that directory"
+    assert found[f"{SITE}/stray.py"] == ("none", False)
 
 
 def test_what_no_package_has_is_the_users_or_nobodys(place: Path | None) -> None:
-    _, _, found = _owned(place, SYSTEM, PACKAGES, _SECOND)
+    _, _, found = _owned(place, SYSTEM, PACKAGES, OWN)
     assert found["app/main.py"] == ("own", False)
     assert found["usr/lib/copied.so"] == ("own", False), "copied in, above the layer of the system"
     assert found["usr/lib/unowned.bin"] == ("none", False)
@@ -143,7 +65,7 @@ def test_what_no_package_has_is_the_users_or_nobodys(place: Path | None) -> None
 
 def test_a_record_that_names_what_is_not_the_packages_takes_nothing_outside(place: Path | None) -> None:
     """`../../..` stays below the image's root, and what another package's list names goes to the one that goes first."""
-    tree: Tree = {**SYSTEM, f"{_INFO}/thing.list": "/etc/os-release\n"}
+    tree: Tree = {**SYSTEM, f"{INFO}/thing.list": "/etc/os-release\n"}
     _, installed, found = _owned(place, tree, PACKAGES)
     assert found["etc/os-release"] == ("debian:thing", True)
     (top,) = (each for each in installed if each.name == "top")
@@ -151,8 +73,12 @@ def test_a_record_that_names_what_is_not_the_packages_takes_nothing_outside(plac
 
 
 def test_a_removed_package_still_owns_what_is_stored(place: Path | None) -> None:
-    with_gcc: Tree = {"var/lib/dpkg/status": _WITH_GCC, f"{_INFO}/gcc.list": "/usr/bin/gcc\n", "usr/bin/gcc": b"g" * 99}
-    without: Tree = {"var/lib/dpkg/status": _STATUS, f"{_INFO}/gcc.list": Whiteout(), "usr/bin/gcc": Whiteout()}
+    with_gcc: Tree = {
+        "var/lib/dpkg/status": STATUS_WITH_GCC,
+        f"{INFO}/gcc.list": "/usr/bin/gcc\n",
+        "usr/bin/gcc": b"g" * 99,
+    }
+    without: Tree = {"var/lib/dpkg/status": STATUS, f"{INFO}/gcc.list": Whiteout(), "usr/bin/gcc": Whiteout()}
     _, installed, found = _owned(place, SYSTEM, with_gcc, without)
     assert found["usr/bin/gcc"] == ("debian:gcc", True)
     assert [each.name for each in installed if each.is_removed] == ["gcc"]
@@ -168,7 +94,7 @@ def _names(installed: list[Installed], edges: dict[int, dict[int, str]]) -> dict
 
 
 def test_requirements_follow_alternatives_provides_extras_and_markers(place: Path | None) -> None:
-    _, installed, _ = _owned(place, SYSTEM, PACKAGES, _SECOND)
+    _, installed, _ = _owned(place, SYSTEM, PACKAGES, OWN)
     edges = requirements(installed, "amd64")
     assert _names(installed, edges) == {"python3": {"libc6", "thing"}, "top": {"base"}, "base": {"quick"}}
     numbers = {each.key: number for number, each in enumerate(installed)}
@@ -176,7 +102,7 @@ def test_requirements_follow_alternatives_provides_extras_and_markers(place: Pat
 
 
 def test_why_is_the_chain_of_requirements_from_what_nobody_needs(place: Path | None) -> None:
-    _, installed, _ = _owned(place, SYSTEM, PACKAGES, _SECOND)
+    _, installed, _ = _owned(place, SYSTEM, PACKAGES, OWN)
     edges = requirements(installed, "amd64")
     (chain,) = why(installed, edges, "Quick")
     assert [installed[link.owner - 2].name for link in chain] == ["top", "base", "quick"]
@@ -189,7 +115,7 @@ def test_why_is_the_chain_of_requirements_from_what_nobody_needs(place: Path | N
 def test_packages_that_need_each_other_have_a_chain(place: Path | None) -> None:
     tree = {
         **SYSTEM,
-        "var/lib/dpkg/status": _STATUS.replace("Essential: yes", "Depends: python3"),
+        "var/lib/dpkg/status": STATUS.replace("Essential: yes", "Depends: python3"),
     }
     _, installed, _ = _owned(place, tree)
     edges = requirements(installed, "amd64")
