@@ -15,11 +15,12 @@ from slimstage.analyze.analysis import (
     Waste,
 )
 from slimstage.analyze.contents import Contents
+from slimstage.analyze.databases import is_package_text, read_installed
 from slimstage.analyze.duplicates import find_duplicates, stored_again
 from slimstage.analyze.efficiency import EfficiencyCount
 from slimstage.analyze.examine import HEAD_ONLY, Examined, examine, is_binary, is_model
 from slimstage.analyze.findings import Facts, find
-from slimstage.analyze.installed import Installed, is_package_text, read_installed
+from slimstage.analyze.installed import Installed
 from slimstage.analyze.inventory import OS_RELEASE, System, read_os_release
 from slimstage.analyze.layers import ImageLayers
 from slimstage.analyze.needs import requirements, with_needs

@@ -64,14 +64,6 @@ def read_status(text: str) -> Iterator[DebianPackage]:
         )
 
 
-def read_list(text: str) -> Iterator[str]:
-    """The paths of a `NAME.list`, without the leading slash; directories are among them."""
-    for line in text.split("\n"):
-        path = line.strip("/")
-        if path and path != ".":
-            yield path
-
-
 def package_of(name: str) -> str:
     """The package that a file in var/lib/dpkg/info belongs to by its name: `libc6:amd64.list` → `libc6`."""
     return name.rpartition(".")[0].partition(":")[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slimstage.analyze.debian import package_of, read_automatic, read_list, read_status
+from slimstage.analyze.debian import package_of, read_automatic, read_status
 
 
 def test_relations_are_names_without_versions_and_architectures() -> None:
@@ -13,8 +13,7 @@ def test_relations_are_names_without_versions_and_architectures() -> None:
     assert package.is_essential
 
 
-def test_a_list_names_paths_below_the_root() -> None:
-    assert list(read_list("/.\n/usr\n/usr/bin/a b\n\n")) == ["usr", "usr/bin/a b"]
+def test_files_of_dpkg_are_named_by_their_package() -> None:
     assert package_of("libc6:amd64.list") == package_of("libc6.md5sums") == "libc6"
     assert package_of("python3.11.list") == "python3.11"
 

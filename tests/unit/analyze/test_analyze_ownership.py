@@ -8,7 +8,8 @@ import pytest
 
 from slimstage.analyze.analysis import OwnedPackage
 from slimstage.analyze.contents import Contents
-from slimstage.analyze.installed import Installed, read_installed
+from slimstage.analyze.databases import read_installed
+from slimstage.analyze.installed import Installed
 from slimstage.analyze.needs import Link, closure, requirements, why, with_needs
 from slimstage.analyze.ownership import assign
 from support.layering import opened_image
@@ -131,3 +132,47 @@ def test_owners_know_who_needs_them(place: Path | None) -> None:
     assert found["base"].needed_by == ("top",)
     assert found["base"].requires == ("quick",)
     assert found["libc6"].needed_by == ("python3",)
+
+
+_MUSL = "P:musl\nV:1.2\nA:x86_64\np:so:libc.musl.so.1=1\nF:lib\nR:ld-musl.so.1\n\n"
+_APK = _MUSL + "P:app\nV:3\nA:x86_64\nD:so:libc.musl.so.1\nF:usr/bin\nR:app\n\n"
+_CONDA = (
+    '{"name": "numpy", "version": "1", "build": "0", "files": ["lib/np.so", "lib/python3.12/site-packages/numpy/x.py"]}'
+)
+
+
+def test_alpine_conda_and_npm_packages_own_their_files(place: Path | None) -> None:
+    site = "opt/conda/lib/python3.12/site-packages"
+    tree: Tree = {
+        "lib/apk/db/installed": _APK,
+        "etc/apk/world": "app\n",
+        "lib/ld-musl.so.1": b"m",
+        "usr/bin/app": b"a",
+        "opt/conda/conda-meta/numpy-1-0.json": _CONDA,
+        "opt/conda/lib/np.so": b"n",
+        f"{site}/numpy/x.py": b"x",
+        f"{site}/numpy/y.py": b"y",
+        f"{site}/numpy-1.dist-info/METADATA": "Name: numpy\nVersion: 1\n",
+        f"{site}/numpy-1.dist-info/RECORD": "numpy/x.py,,\nnumpy/y.py,,\n",
+        "srv/node_modules/left/package.json": '{"name": "left", "version": "1", "dependencies": {"right": "1"}}',
+        "srv/node_modules/left/lib/i.js": b"i",
+        "srv/node_modules/left/node_modules/@s/right/package.json": '{"name": "right", "version": "2"}',
+        "srv/node_modules/left/node_modules/@s/right/r.js": b"r",
+        "srv/node_modules/left/lib/package.json": '{"type": "module"}',
+    }
+    _, installed, found = _owned(
+        place, tree, {"lib/apk/db/installed": _APK.partition("\n\n")[0] + "\n\n", "usr/bin/app": Whiteout()}
+    )
+    assert found["lib/ld-musl.so.1"] == ("alpine:musl", True)
+    assert found["usr/bin/app"] == ("alpine:app", True)
+    assert found["opt/conda/lib/np.so"] == found[f"{site}/numpy/x.py"] == ("conda:numpy", True)
+    assert found[f"{site}/numpy/y.py"] == ("python:numpy", True)
+    assert found["opt/conda/conda-meta/numpy-1-0.json"] == ("conda:numpy", True)
+    assert (
+        found["srv/node_modules/left/lib/i.js"]
+        == found["srv/node_modules/left/lib/package.json"]
+        == ("npm:left", False)
+    )
+    assert found["srv/node_modules/left/node_modules/@s/right/r.js"] == ("npm:right", False)
+    assert [each.name for each in installed if each.is_removed] == ["app"]
+    assert _names(installed, requirements(installed, "amd64")) == {"left": {"right"}}
