@@ -6,7 +6,7 @@ It reads what `plan/` would lower, but takes no fault: of what cannot be resolve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from slimstage.diagnostics import Source as SourceText
 from slimstage.dockerfile.faults import Faults
@@ -25,6 +25,7 @@ from slimstage.plan.stages import StageTable
 
 if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
+    from slimstage.lint.commands.command import Command
     from slimstage.lint.shell.script import Script
 
 _Given = TypeVar("_Given")
@@ -74,7 +75,7 @@ class Reading:
         self._sources: dict[int, Source | None] = {}
         self._nodes: dict[tuple[int, int], Node] | None = None
         self._scripts: dict[int, Script] = {}
-        self._commands: dict[int, Sequence[Any]] = {}
+        self._commands: dict[int, Sequence[Command]] = {}
 
     def _tie(self) -> None:
         """Who reads whom, and from that who is needed."""
@@ -148,15 +149,20 @@ class Reading:
         platform = stage.platform or str(self.request.platform or self.request.build_platform)
         return ("cmd", "/S", "/C") if platform.startswith("windows") else DEFAULT_SHELL
 
-    def commands(self, stage: StageView, run: Run) -> Sequence[Any]:
+    def commands(self, stage: StageView, run: Run) -> Sequence[Command]:
         """What a RUN does, as far as it is understood: installs, removals, clean-ups, compilations, downloads, in order."""
-        return self._commands.get(id(run), ())
+        found = self._commands.get(id(run))
+        if found is None:
+            from slimstage.lint.commands.read import commands_of
 
-    def all_commands(self, stage: StageView, *, inherited: bool = False) -> Iterator[tuple[StageView, Run, Any]]:
+            found = self._commands[id(run)] = commands_of(self.script(stage, run))
+        return found
+
+    def all_commands(self, stage: StageView, *, inherited: bool = False) -> Iterator[tuple[StageView, Run, Command]]:
         """The commands of all RUNs of a stage in order; with `inherited` those of the stages it stands on come first."""
         views = [*stage.chain()][::-1] if inherited else [stage]
         for view in views:
-            for instruction in view.instructions:
+            for instruction in (*view.triggers, *view.instructions):
                 if isinstance(instruction, Run):
                     for command in self.commands(view, instruction):
                         yield view, instruction, command

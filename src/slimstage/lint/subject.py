@@ -7,7 +7,7 @@ is walked for the first that wants sizes. Pure but for the `ContextView` that th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
 from slimstage.oci.descriptor import Platform
@@ -17,6 +17,7 @@ from slimstage.values import dataclass
 if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
     from slimstage.dockerfile.syntax import Node
+    from slimstage.lint.commands.command import Command
     from slimstage.lint.shell.script import Script
 
 
@@ -159,11 +160,11 @@ class Subject(Protocol):
         """The shell text of a RUN as invocations with places. Empty for shells that are no POSIX shell."""
         ...
 
-    def commands(self, stage: StageView, run: Run) -> Sequence[Any]:
+    def commands(self, stage: StageView, run: Run) -> Sequence[Command]:
         """What a RUN does, as far as it is understood: installs, removals, clean-ups, compilations, downloads, in order."""
         ...
 
-    def all_commands(self, stage: StageView, *, inherited: bool = False) -> Iterator[tuple[StageView, Run, Any]]:
+    def all_commands(self, stage: StageView, *, inherited: bool = False) -> Iterator[tuple[StageView, Run, Command]]:
         """The commands of all RUNs of a stage in order; with `inherited` those of the stages it stands on come first."""
         ...
 

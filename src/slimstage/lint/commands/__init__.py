@@ -1,0 +1,1 @@
+"""What invocations do, as values: installs, removals, clean-ups, compilations, changes of files, downloads."""
