@@ -30,6 +30,7 @@ from slimstage.values import dataclass
 
 _MOST_SOURCE_BYTES = 2 << 20
 _MOST_FAULTS = 100
+_FETCHED_HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
     owners = with_needs(assign(contents, installed), installed, edges)
     examined = examine(contents)
     faults += examined.faults
+    for number, layer in enumerate(image.layers):
+        if layer.facts.remark:
+            faults.append(f"layer {number} {layer.facts.remark}")
     files = contents.files
     for position, path in enumerate(files.paths):
         files.purpose(position, purpose_of(path, files.sizes[position]))
@@ -106,6 +110,15 @@ def keeps(path: str, size: int) -> int:
     if is_model(path, size):
         return min(size, HEAD_ONLY.get(path[path.rfind(".") :].lower(), size))
     return size if is_binary(path, size) else 0
+
+
+def keeps_texts(path: str, size: int) -> int:
+    """As `keeps`, where each file costs a request: databases of packages, and the beginnings of models that say all there."""
+    if is_package_text(path, size) or path in OS_RELEASE:
+        return size
+    if is_model(path, size) and path[path.rfind(".") :].lower() in HEAD_ONLY:
+        return min(size, _FETCHED_HEAD_BYTES)
+    return 0
 
 
 def _system(contents: Contents) -> System:

@@ -12,22 +12,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
+from slimstage.analyze.gathering import Gathering
 from slimstage.analyze.layers import DIGESTED_BYTES, Content, Keeps, LayerEntry, LayerFacts
 from slimstage.digest import VerifyingReader
-from slimstage.errors import FormatError
 from slimstage.oci.descriptor import Descriptor
 from slimstage.tree.copying import write_all
 from slimstage.tree.decompress import decompressed
-from slimstage.tree.pack import OPAQUE, WHITEOUT
-from slimstage.tree.untar import TarMember, TarReader
-from slimstage.values import replace
+from slimstage.tree.untar import TarReader
 
 MOST_KEPT_BYTES = 8 << 30
-MOST_ENTRIES = 4_000_000
-"""Of one layer: no image has so many, and each takes memory."""
-MOST_UNPACKED_BYTES = 1 << 40
-"""Of one layer's files together: a bomb ends here at the latest."""
-_AUFS = ".wh..wh."
 
 
 class Spool:
@@ -58,79 +51,21 @@ class BlobLayer:
         self._kept: dict[str, tuple[int, int, int]] = {}
         """Path → (offset in the spool, bytes there, size of the file)."""
         self._digests: dict[str, bytes] = {}
-        self._links: dict[str, str] = {}
-        """Further name → the first."""
+        self._gathering = Gathering(blob.digest)
 
     def entries(self, keeps: Keeps) -> Iterator[LayerEntry]:
         """In the order of the tar; a name that comes twice counts as the last time. Hard links have their file's size."""
-        found: dict[str, LayerEntry] = {}
-        groups: dict[str, int] = {}
         with self._open_blob(self._blob) as stream:
             verified = VerifyingReader(stream, self._blob.digest, self._blob.size)
             reader = TarReader(decompressed(verified))
-            total = 0
             for member in reader:
-                entry = self._entry(member, reader, found, groups, keeps)
-                if entry is None:
-                    continue
-                total += entry.size if entry.kind == "file" else 0
-                key = entry.path + "\0" if entry.kind in ("whiteout", "opaque") else entry.path
-                found.pop(key, None)
-                found[key] = entry
-                if len(found) > MOST_ENTRIES or total > MOST_UNPACKED_BYTES:
-                    raise FormatError(
-                        f"the layer {self._blob.digest} has more than {MOST_ENTRIES} entries,"
-                        f" or more than {MOST_UNPACKED_BYTES >> 30} GiB of files",
-                        code="too-many-entries",
-                    )
+                owner = (member.mode, member.uid, member.gid)
+                if self._gathering.add(member.path, member.kind, member.size, member.target, owner):
+                    self._take(member.path, member.size, reader, keeps)
             reader.drain()
             while verified.read(1 << 20):
                 pass
-        for entry in found.values():
-            if entry.kind == "file" and not entry.link and entry.path in groups:
-                entry = replace(entry, link=groups[entry.path])
-            yield entry
-
-    def _entry(
-        self,
-        member: TarMember,
-        reader: TarReader,
-        found: dict[str, LayerEntry],
-        groups: dict[str, int],
-        keeps: Keeps,
-    ) -> LayerEntry | None:
-        path, kind = member.path, member.kind
-        above, _, name = path.rpartition("/")
-        if name == OPAQUE:
-            return LayerEntry(above, "opaque")
-        if name.startswith(_AUFS):
-            return None
-        if name.startswith(WHITEOUT):
-            if name == WHITEOUT:
-                return None
-            bare = name[len(WHITEOUT) :]
-            return LayerEntry(f"{above}/{bare}" if above else bare, "whiteout")
-        if not path:
-            return None
-        if kind == "hardlink":
-            first = self._links.get(member.target, member.target)
-            known = found.get(first)
-            groups.pop(path, None)
-            if known is None or known.kind != "file" or first == path:
-                return LayerEntry(path, "file")  # of a file of a lower layer, or of none: nothing is stored here
-            self._links[path] = first
-            link = groups.setdefault(first, len(groups) + 1)
-            return LayerEntry(path, "file", known.size, link, "", known.mode, known.uid, known.gid)
-        self._links.pop(path, None)
-        groups.pop(path, None)
-        if kind == "file":
-            self._take(path, member.size, reader, keeps)
-            return LayerEntry(path, "file", member.size, 0, "", member.mode, member.uid, member.gid)
-        if kind == "dir":
-            return LayerEntry(path, "dir", 0, 0, "", member.mode, member.uid, member.gid)
-        if kind == "symlink":
-            return LayerEntry(path, "symlink", 0, 0, member.target, member.mode, member.uid, member.gid)
-        return LayerEntry(path, "other", 0, 0, "", member.mode, member.uid, member.gid)
+        yield from self._gathering.entries()
 
     def _take(self, path: str, size: int, reader: TarReader, keeps: Keeps) -> None:
         """Digests the current member's content and keeps what is wanted of it."""
@@ -158,14 +93,16 @@ class BlobLayer:
             self._digests[path] = state.digest()
 
     def open(self, path: str) -> Content | None:
-        kept = self._kept.get(self._links.get(path, path))
-        return None if kept is None else _Kept(self._spool.fd, *kept)
+        kept = self._kept.get(self._gathering.first_name(path))
+        return None if kept is None else Kept(self._spool.fd, *kept)
 
     def digest(self, path: str) -> bytes | None:
-        return self._digests.get(self._links.get(path, path))
+        return self._digests.get(self._gathering.first_name(path))
 
 
-class _Kept:
+class Kept:
+    """A part of a spool as content: the first `kept` bytes of a file of `size`."""
+
     def __init__(self, fd: int, offset: int, kept: int, size: int) -> None:
         self._fd, self._offset, self._kept, self.size = fd, offset, kept, size
 

@@ -45,7 +45,7 @@ class LayerFacts:
 
     digest, compressed_bytes: of the blob; None for a layer that was built here and has no blob yet. tar_bytes: of the
     uncompressed tar, None where nobody says. created_by: of the history. stage, line: of the Dockerfile, where the store
-    remembers the build.
+    remembers the build. remark: what of the layer was not looked into, as the rest of a sentence.
     """
 
     diff_id: Digest | None = None
@@ -55,6 +55,7 @@ class LayerFacts:
     created_by: str = ""
     stage: str | None = None
     line: int | None = None
+    remark: str = ""
 
 
 class Content(Protocol):

@@ -82,8 +82,10 @@ def _has_host(text: str) -> bool:
 
 @contextmanager
 def _elsewhere(session: Session, name: str, place: Place, wanted: Platform | None) -> Iterator[ImageLayers]:
+    from slimstage.analyze.analyse import keeps_texts
     from slimstage.analyze.blob_layer import BlobLayer, Spool
     from slimstage.analyze.layers import ImageLayers, LayerFacts, instructions
+    from slimstage.analyze.table_layer import TableLayer, has_table
 
     with copier(session) as made, made.source(place) as source:
         manifest, config = _documents(source, wanted)
@@ -98,7 +100,10 @@ def _elsewhere(session: Session, name: str, place: Place, wanted: Platform | Non
             layers: list[Layer] = []
             for blob, diff_id, created_by in zip(manifest.layers, diff_ids, texts, strict=True):
                 facts = LayerFacts(diff_id, blob.digest, blob.size, None, created_by)
-                layers.append(BlobLayer(blob, open_blob, facts, spool))
+                if place.kind == "registry" and has_table(blob):
+                    layers.append(TableLayer(blob, source.open_at, facts, spool, keeps_texts))
+                else:
+                    layers.append(BlobLayer(blob, open_blob, facts, spool))
             yield ImageLayers(name, manifest.config.digest, manifest.digest, config, tuple(layers))
         finally:
             spool.close()

@@ -151,13 +151,13 @@ def test_what_lies_is_a_fault_and_the_rest_counts(place: Path | None) -> None:
 
 
 def test_a_layer_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    from slimstage.analyze import blob_layer
+    from slimstage.analyze import gathering
     from slimstage.errors import FormatError
 
-    monkeypatch.setattr(blob_layer, "MOST_ENTRIES", 10)
+    monkeypatch.setattr(gathering, "MOST_ENTRIES", 10)
     with pytest.raises(FormatError, match="entries"):
         analysed(None, {f"f{number}": b"" for number in range(20)})
-    monkeypatch.setattr(blob_layer, "MOST_UNPACKED_BYTES", 1000)
+    monkeypatch.setattr(gathering, "MOST_UNPACKED_BYTES", 1000)
     with pytest.raises(FormatError, match="GiB"):
         analysed(None, {"a": bytes(2000)})
 
