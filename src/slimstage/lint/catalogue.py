@@ -37,14 +37,19 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "ExposeInvalidFormat",
     ),
     "stages": (
+        "SingleStageBuildTools",
+        "BuildToolsInFinalStage",
+        "FinalStageFromBuilder",
         "UnnamedStage",
         "CopyFromByIndex",
         "UnusedStage",
         "StageCopiesNothing",
+        "WholeBuildDirectoryCopied",
         "SameFilesCopiedTwice",
         "MultiStageWithoutGain",
     ),
     "caching": (
+        "DependenciesAfterSource",
         "EarlyArgInvalidates",
         "LargeFileCopiedEarly",
         "NoIgnoreFile",
@@ -56,6 +61,7 @@ NAMES: dict[Group, tuple[str, ...]] = {
     "ml": (
         "CudaDevelInFinalStage",
         "WeightsInEarlyLayer",
+        "WeightsCopiedThroughStages",
         "DatasetInImage",
         "CheckpointsBesideModel",
         "NotebookInImage",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from slimstage.dockerfile.instructions import Instruction, Run
-from slimstage.regex import pattern
+from slimstage.lint.commands.command import Install
+from slimstage.lint.subject import StageView, Subject
 
-_INSTALLS = pattern(
-    r"\b(?:pip3?|python3?(?:\.\d+)? -m pip|uv pip|pipenv|pipx)(?: -[\w=-]+)* (?:install|sync|wheel)\b"
-    r"|\b(?:uv|poetry|pdm|hatch)(?: -[\w=-]+)* (?:sync|install|add)\b"
-    r"|\b(?:apt-get|apt|aptitude)(?: -[\w=:./-]+)* (?:install|upgrade|dist-upgrade|build-dep)\b"
-    r"|\bapk(?: -[\w=-]+)* add\b|\b(?:dnf|microdnf|yum|zypper)(?: -[\w=-]+)* install\b"
-    r"|\b(?:conda|mamba|micromamba)(?: -[\w=-]+)* (?:install|create|env (?:create|update)|update)\b"
-    r"|\b(?:npm|pnpm) (?:ci|install|i)\b|\byarn(?: install)?\b|\bcargo (?:build|install|fetch)\b|\bgo mod download\b"
-    r"|\binstall\.packages\("
-)
+_BRINGS_NOTHING = frozenset(("download", "wheel", "run"))
 
 
-def installs_packages(instruction: Instruction) -> bool:
-    """True of a RUN that installs packages from somewhere else, by its text."""
+def installs_packages(subject: Subject, stage: StageView, instruction: Instruction) -> bool:
+    """True of a RUN that brings packages from somewhere else into the stage."""
     if not isinstance(instruction, Run):
         return False
-    texts = [" ".join(instruction.command.words), *(heredoc.content for heredoc in instruction.heredocs)]
-    return any(_INSTALLS.search(text) for text in texts)
+    commands = subject.commands(stage, instruction)
+    return any(isinstance(each, Install) and each.action not in _BRINGS_NOTHING for each in commands)
+
+
+def late_install(subject: Subject, stage: StageView, position: int) -> Instruction | None:
+    """The first RUN behind that position in the stage which installs packages."""
+    for instruction in stage.instructions[position + 1 :]:
+        if installs_packages(subject, stage, instruction):
+            return instruction
+    return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Arg, Env, Instruction, Label, OnBuild, Run
 from slimstage.lint.finding import Finding
 from slimstage.lint.installing import installs_packages
 from slimstage.lint.rule import Example, Rule
-from slimstage.lint.subject import Subject
+from slimstage.lint.subject import StageView, Subject
 from slimstage.regex import pattern
 
 _NEW_EACH_TIME = pattern(
@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             for each in instruction.args:
                 if not _NEW_EACH_TIME.match(each.name) or _NAMES_A_DOWNLOAD.match(each.name):
                     continue
-                slowed = _in_front_of_use(each.name, stage.instructions[position + 1 :])
+                slowed = _in_front_of_use(subject, stage, position, each.name)
                 if slowed is None:
                     continue
                 yield Finding(
@@ -43,13 +43,13 @@ def check(subject: Subject) -> Iterator[Finding]:
                 )
 
 
-def _in_front_of_use(name: str, behind: Sequence[Instruction]) -> Instruction | None:
+def _in_front_of_use(subject: Subject, stage: StageView, position: int, name: str) -> Instruction | None:
     """The first RUN that installs packages and comes before any RUN that uses the value; None when there is none.
 
     LABEL never runs; an ENV that passes the value on makes another name of it, which counts as the same.
     """
     names = {name}
-    for instruction in behind:
+    for instruction in stage.instructions[position + 1 :]:
         texts = _texts(instruction)
         uses = any(re.search(rf"\$\{{?{re.escape(each)}\b", text) for each in names for text in texts)
         if isinstance(instruction, Env) and uses:
@@ -58,7 +58,7 @@ def _in_front_of_use(name: str, behind: Sequence[Instruction]) -> Instruction | 
             # A program may ask the environment for the name without the shell seeing it.
             if uses or any(re.search(rf"\b{re.escape(each)}\b", text) for each in names for text in texts):
                 return None
-            if installs_packages(instruction):
+            if installs_packages(subject, stage, instruction):
                 return instruction
         elif uses and not isinstance(instruction, Label | Arg | OnBuild):
             return None

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from slimstage.lint.contents import context_copies, picked, takes_whole_context, word_for
 from slimstage.lint.finding import Finding
+from slimstage.lint.installing import late_install
 from slimstage.lint.kinds import kind_of
 from slimstage.lint.places import word_span
 from slimstage.lint.rule import Example, Rule
-from slimstage.lint.rules.weights_in_early_layer import late_install
 from slimstage.lint.subject import Subject
 from slimstage.lint.wording import size_text
 
@@ -23,7 +23,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         if not stage.is_needed:
             continue
         for copy in context_copies(stage):
-            later = late_install(stage, stage.instructions.index(copy))
+            later = late_install(subject, stage, stage.instructions.index(copy))
             if later is None or takes_whole_context(subject, stage, copy):
                 continue
             large = [

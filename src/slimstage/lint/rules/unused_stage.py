@@ -23,7 +23,12 @@ def is_made_for_others(stage: StageView) -> bool:
     """True of a stage that by its name, or for want of one, cannot be what somebody builds with `--target`."""
     if any(isinstance(each, Cmd | Entrypoint) for each in stage.instructions):
         return False
-    return stage.stage.name is None or _BUILDS.match(stage.stage.name) is not None
+    return stage.stage.name is None or is_named_for_others(stage)
+
+
+def is_named_for_others(stage: StageView) -> bool:
+    """True of a stage whose name is that of a builder."""
+    return stage.stage.name is not None and _BUILDS.match(stage.stage.name) is not None
 
 
 def unread(subject: Subject) -> list[StageView]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from slimstage.dockerfile.instructions import Add, Copy, Instruction
+from slimstage.dockerfile.instructions import Add, Copy
 from slimstage.lint.contents import source_paths, takes_whole_context, total_bytes
 from slimstage.lint.finding import Finding
-from slimstage.lint.installing import installs_packages
+from slimstage.lint.installing import late_install
 from slimstage.lint.kinds import kind_of
 from slimstage.lint.places import word_span
 from slimstage.lint.rule import Example, Rule
@@ -26,7 +26,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     for position, copy in enumerate(stage.instructions):
         if not isinstance(copy, Copy | Add) or not copy.sources:
             continue
-        later = late_install(stage, position)
+        later = late_install(subject, stage, position)
         if later is None or takes_whole_context(subject, stage, copy):
             continue
         if found := _weights(subject, stage, copy):
@@ -38,14 +38,6 @@ def check(subject: Subject) -> Iterator[Finding]:
                 word_span(subject, copy, word),
                 hint="copy the weights behind the installation, in an instruction of their own",
             )
-
-
-def late_install(stage: StageView, position: int) -> Instruction | None:
-    """The first RUN behind that position which installs packages."""
-    for instruction in stage.instructions[position + 1 :]:
-        if installs_packages(instruction):
-            return instruction
-    return None
 
 
 def _weights(subject: Subject, stage: StageView, copy: Copy | Add) -> tuple[str, int] | None:
@@ -62,9 +54,14 @@ def _weights(subject: Subject, stage: StageView, copy: Copy | Add) -> tuple[str,
             ]
             if total_bytes(files) >= SMALLEST:
                 return word, total_bytes(files)
-        elif posixpath.splitext(path)[1].lower() in _SURE:
+        elif is_surely_weights(path):
             return word, 0
     return None
+
+
+def is_surely_weights(path: str) -> bool:
+    """True of a path that by its ending is one of weights, whatever its size."""
+    return posixpath.splitext(path)[1].lower() in _SURE
 
 
 RULE = Rule(

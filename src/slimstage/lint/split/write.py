@@ -98,11 +98,12 @@ def _install(placed: Placed, packages: list[str]) -> str:
     """An instruction that installs what is needed at run time, and nothing but that."""
     assert placed.role is not None
     assert isinstance(placed.instruction, Run)
-    mounts = "".join(f"--mount={mount.value} " for mount in placed.instruction.mounts if "type=cache" in mount.value)
-    has_lists = "/var/lib/apt" in mounts
+    caches = [mount.value for mount in placed.instruction.mounts if "type=cache" in mount.value]
+    mounts = "".join(f"--mount={value} " for value in caches)
     names = " ".join(packages)
     if placed.role.manager == "apk":
         return f"RUN {mounts}apk add {'' if mounts else '--no-cache '}{names}\n"
-    return f"RUN {mounts}apt-get update && \\\n    apt-get install -y --no-install-recommends {names}" + (
-        "\n" if has_lists else " && \\\n    rm -rf /var/lib/apt/lists/*\n"
-    )
+    install = f"apt-get install -y --no-install-recommends {names}"
+    if any("/var/lib/apt" in value for value in caches):
+        return f"RUN {mounts}\\\n    apt-get update && {install}\n"
+    return f"RUN {mounts}apt-get update && \\\n    {install} && \\\n    rm -rf /var/lib/apt/lists/*\n"

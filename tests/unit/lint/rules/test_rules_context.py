@@ -7,6 +7,7 @@ import pytest
 from slimstage.lint import catalogue
 from slimstage.lint.examples import check_example
 from slimstage.lint.finding import Finding
+from slimstage.lint.fix import fix_all
 from slimstage.lint.rule import Example
 
 WHOLE = "FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nCMD python serve.py\n"
@@ -92,6 +93,40 @@ SILENT: dict[str, dict[str, Example]] = {
         "passed on by ENV and used": Example(
             "FROM a\nARG GIT_REF\nENV REF=$GIT_REF\nRUN git checkout $REF\nRUN pip install .\n"
         ),
+    },
+    "DependenciesAfterSource": {
+        "requirements first": Example(
+            "FROM a\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCOPY . .\n"
+        ),
+        "requirements first, and the rest before too": Example(
+            "FROM a\nCOPY requirements.txt .\nCOPY . .\nRUN pip install -r requirements.txt\n"
+        ),
+        "the project itself": Example("FROM a\nCOPY . .\nRUN pip install .\n"),
+        "the project, editable": Example("FROM a\nCOPY . .\nRUN pip install -r requirements.txt -e .\n"),
+        "a mount": Example(
+            "FROM a\nCOPY . .\nRUN --mount=type=bind,source=requirements.txt,target=/r.txt pip install -r /r.txt\n"
+        ),
+        "nothing of the sources is read": Example("FROM a\nCOPY . .\nRUN pip install numpy\n"),
+        "system packages": Example("FROM a\nCOPY . .\nRUN apt-get update && apt-get install -y curl\n"),
+        "lock files by a wildcard": Example("FROM node\nCOPY package*.json ./\nCOPY . .\nRUN npm ci\n"),
+        "a stage that nobody needs": Example(
+            "FROM a AS dev\nCOPY . .\nRUN pip install -r requirements.txt\n\nFROM b\nCMD x\n"
+        ),
+        "a directory of requirements": Example(
+            "FROM a\nCOPY requirements/ requirements/\nRUN pip install -r requirements/base.txt\nCOPY . .\n",
+            {"requirements/base.txt": "x\n", "a.py": ""},
+        ),
+    },
+    "WeightsCopiedThroughStages": {
+        "from the context": Example("FROM a AS b\nRUN x\n\nFROM c\nCOPY model.onnx /m/\n"),
+        "converted": Example("FROM a AS b\nCOPY m.pt /m/\nRUN python convert.py\n\nFROM c\nCOPY --from=b /m /m\n"),
+        "modes are set": Example("FROM a AS b\nCOPY m.pt /m/\nRUN chmod -R a+r /m\n\nFROM c\nCOPY --from=b /m /m\n"),
+        "trained": Example("FROM a AS b\nRUN python train.py /m\n\nFROM c\nCOPY --from=b /m/model.onnx /m/\n"),
+        "small": Example("FROM a AS b\nCOPY m.pt /m/\n\nFROM c\nCOPY --from=b /m /m\n", {"m.pt": 900_000}),
+        "among other things": Example(
+            "FROM a AS b\nCOPY . /m/\n\nFROM c\nCOPY --from=b /m /m\n", {"m.pt": 20_000_000, "v.mp4": 9_000_000}
+        ),
+        "an image of weights": Example("FROM c\nCOPY --from=ghcr.io/org/weights:3 /m.safetensors /m/\n"),
     },
     "LargeFileCopiedEarly": {
         "behind the installation": Example("FROM a\nRUN pip install x\nCOPY v v\n", {"v/a.bin": 90_000_000}),
@@ -233,3 +268,47 @@ def test_the_size_of_weights_is_told() -> None:
     text = "FROM b\nCOPY models/ /m/\nRUN pip install onnxruntime\n"
     finding = the_finding("WeightsInEarlyLayer", Example(text, {"models/a/model.onnx": 90_000_000, "models/a.txt": ""}))
     assert finding.message.startswith("weights (90 MB) are copied in front of line 3")
+
+
+def mended(rule: str, example: Example) -> str:
+    return fix_all(example.dockerfile, lambda text: check_example(example, [catalogue.rule(rule)], text)).text
+
+
+def test_requirements_go_in_front_of_the_sources() -> None:
+    text = (
+        "FROM a\nWORKDIR /app\n# all\nCOPY . /app/\nENV X=1\n# packages\nRUN pip install \\\n    -r reqs/base.txt -c pins.txt\n"
+        "CMD python a.py\n"
+    )
+    files: dict[str, str | int] = {"reqs/base.txt": "numpy\n", "pins.txt": "numpy==2\n", "a.py": ""}
+    assert mended("DependenciesAfterSource", Example(text, files)) == (
+        "FROM a\nWORKDIR /app\n# all\nCOPY reqs/base.txt /app/reqs/\nCOPY pins.txt /app/\nENV X=1\n# packages\n"
+        "RUN pip install \\\n    -r reqs/base.txt -c pins.txt\nCOPY . /app/\nCMD python a.py\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("FROM a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "-r s.txt\n", "s.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "./lib\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt && python b.py\n", {"r.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN make\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY --chown=app . .\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", None),
+    ],
+    ids=["unknown directory", "includes", "a path", "more in the RUN", "between", "owner", "no context"],
+)
+def test_requirements_are_left_where_moving_them_is_not_certain(text: str, files: dict[str, str | int] | None) -> None:
+    finding = the_finding("DependenciesAfterSource", Example(text, files))
+    assert finding.fix is None
+    assert finding.hint is not None
+    assert finding.hint.startswith("copy r.txt first")
+
+
+def test_lock_files_of_other_managers_count() -> None:
+    finding = the_finding("DependenciesAfterSource", Example("FROM node\nWORKDIR /a\nCOPY . .\nRUN npm ci\n"))
+    assert finding.hint == (
+        "copy package.json and package-lock.json first, install, and then copy the rest: COPY package.json package-lock.json ./"
+    )
+    assert (finding.span.line, finding.span.column) == (4, 5)

@@ -11,7 +11,70 @@ from slimstage.lint.rule import Example
 
 GO = "FROM golang:1.23 AS builder\nWORKDIR /src\nCOPY . .\nRUN go build -o /out/app .\n"
 
+APT = "RUN apt-get update && apt-get install -y "
+PY = "FROM python:3.12-slim\n"
+SERVE = "CMD python serve.py\n"
+
 SILENT: dict[str, dict[str, str | Example]] = {
+    "SingleStageBuildTools": {
+        "nothing but libraries": PY + APT + "libgl1 curl\nRUN pip install a\n" + SERVE,
+        "removed in the same RUN": PY + APT + "gcc && pip install a && apt-get purge -y gcc\n" + SERVE,
+        "a virtual package of apk": (
+            "FROM python:3.12-alpine\nRUN apk add --virtual .b gcc musl-dev && pip install a && apk del .b\n" + SERVE
+        ),
+        "an image to work in": "FROM python:3.12\n" + APT + "gcc git\nCMD bash\n",
+        "an image for CI": PY + APT + "gcc make git\n",
+        "a development container": "FROM python:3.12 AS dev\n" + APT + "gcc\nCMD sleep infinity\n",
+        "notebooks": PY + APT + "build-essential\nRUN pip install jupyterlab\nCMD jupyter lab\n",
+        "kernels are compiled while it runs": PY + APT + "gcc\nRUN pip install vllm\n" + SERVE,
+        "git is what the service uses": PY + APT + "git\nRUN pip install a\n" + SERVE,
+        "tests are run": "FROM golang:1.23\nCOPY . .\nCMD go test ./...\n",
+        "several stages": PY + "FROM python:3.12\n" + SERVE,
+        "by requirement files": Example(
+            PY + APT + "gcc\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\n" + SERVE,
+            files={"requirements.txt": "numba==0.60\n"},
+        ),
+    },
+    "BuildToolsInFinalStage": {
+        "tools in the builder": "FROM python:3.12 AS b\n" + APT + "gcc\n\n" + PY + "COPY --from=b /v /v\n" + SERVE,
+        "one stage": "FROM python:3.12\n" + SERVE,
+        "a slim base by name": "FROM python:3.12-slim AS base\n\nFROM base\n" + SERVE,
+        "a target to work in": "FROM python:3.12 AS base\nRUN x\n\nFROM base AS dev\n" + APT + "gcc\nCMD bash\n",
+        "a final stage for tests": PY + "\nFROM python:3.12 AS test\nCOPY . .\nCMD pytest\n",
+        "removed again": "FROM a AS x\n\n" + PY + APT + "gcc && pip install a && apt-get remove -y gcc\n" + SERVE,
+        "a base of the organisation": "FROM a AS x\n\nFROM ghcr.io/org/python:3.12\n" + SERVE,
+        "what it inherits from a builder": "FROM python:3.12-slim AS builder\n" + APT + "gcc\n\nFROM builder\n" + SERVE,
+    },
+    "FinalStageFromBuilder": {
+        "a common base": "FROM python:3.12-slim AS base\n" + APT + "libgl1\n\nFROM base\n" + SERVE,
+        "a builder without tools": "FROM python:3.12-slim AS builder\nRUN pip install a\n\nFROM builder\n" + SERVE,
+        "copied from": "FROM python:3.12-slim AS builder\n"
+        + APT
+        + "gcc\n\n"
+        + PY
+        + "COPY --from=builder /v /v\n"
+        + SERVE,
+        "tests on the builder": "FROM python:3.12-slim AS builder\n"
+        + APT
+        + "gcc\n\nFROM builder AS test\nCMD pytest\n",
+        "a shell on the builder": "FROM python:3.12-slim AS builder\n" + APT + "gcc\n\nFROM builder\nCMD bash\n",
+        "tools that a base has, which is BuildToolsInFinalStage": (
+            "FROM python:3.12-slim AS base\n" + APT + "gcc\n\nFROM base\n" + SERVE
+        ),
+    },
+    "WholeBuildDirectoryCopied": {
+        "the program": GO + "FROM scratch\nCOPY --from=builder /out/app /app\nCMD x\n",
+        "a part of the directory": "FROM a AS b\nWORKDIR /s\nCOPY . .\nRUN make\n\nFROM c\nCOPY --from=b /s/dist /d\nCMD x\n",
+        "a program of Python": (
+            "FROM a AS b\nWORKDIR /app\nCOPY . .\nRUN make proto\n\nFROM c\nCOPY --from=b /app /app\nCMD python /app/a.py\n"
+        ),
+        "installed elsewhere": (
+            "FROM a AS b\nWORKDIR /s\nCOPY . .\nRUN make install DESTDIR=/out\n\nFROM c\nCOPY --from=b /out/ /\nCMD x\n"
+        ),
+        "nothing is compiled": "FROM a AS b\nWORKDIR /s\nCOPY . .\nRUN ls\n\nFROM c\nCOPY --from=b /s /s\nCMD x\n",
+        "a virtual environment": "FROM a AS b\nRUN pip install x\n\nFROM c\nCOPY --from=b /opt/venv /opt/venv\nCMD x\n",
+        "sources that are not of the context": "FROM a AS b\nWORKDIR /s\nRUN make\n\nFROM c\nCOPY --from=b /s /s\nCMD x\n",
+    },
     "UnnamedStage": {
         "one stage": "FROM python:3.12-slim\nCOPY a .\n",
         "the last one has no name": GO + "FROM scratch\nCOPY --from=builder /out/app /app\n",
@@ -170,3 +233,56 @@ def test_all_of_a_stage_on_the_same_base_is_told_at_the_path() -> None:
 def test_a_builder_that_was_forgotten_is_told_at_its_name() -> None:
     text = "FROM a AS builder\nRUN x\nFROM a AS other-build\nRUN y\nFROM c\nCOPY --from=builder /x /x\n"
     assert messages("UnusedStage", text) == [("3:11-22", 'no stage reads "other-build"')]
+
+
+def test_tools_of_a_common_base_are_told_where_they_are_installed() -> None:
+    text = (
+        PY.replace("\n", " AS base\n")
+        + APT
+        + "libgl1 gcc\n\nFROM base AS worker\nCMD work\n\nFROM base AS api\nCMD serve\n"
+    )
+    assert messages("BuildToolsInFinalStage", text) == [
+        ("2:49-52", '"base", on which the final stage stands, installs "gcc", which only building needs')
+    ]
+
+
+def test_a_full_base_is_told_at_its_name() -> None:
+    assert messages("SingleStageBuildTools", "FROM python:3.12-bookworm\nCOPY a.py .\nCMD python a.py\n") == [
+        ("1:6-26", '"python:3.12-bookworm" holds compilers, headers and git, and there is no second stage without them')
+    ]
+    checked = check_example(Example("FROM a AS x\n\nFROM golang\nCMD x\n"), [catalogue.rule("BuildToolsInFinalStage")])
+    assert [each.hint for each in checked.findings] == [
+        "end on a base that has what running takes, and copy the program"
+    ]
+
+
+def test_what_keeps_a_stage_whole_is_said_in_a_note() -> None:
+    text = PY + APT + "gcc\nRUN ./configure && make\nRUN pip install a\n" + SERVE
+    (finding,) = check_example(Example(text), [catalogue.rule("SingleStageBuildTools")]).findings
+    assert finding.fix is None
+    assert finding.notes == (
+        'the split is not written for you, because of line 3: "./configure" is started in a way that is not understood',
+    )
+
+
+def test_a_full_base_is_left_whole_for_packages_that_need_its_libraries() -> None:
+    text = "FROM python:3.12\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\nCMD python a.py\n"
+    for names, reason in (
+        ("psycopg2\n", '"psycopg2" needs what the slim base has not'),
+        ("-r more.txt\n", '"requirements.txt" asks for is not known'),
+        ("git+https://example.org/x.git\n", "has no name"),
+    ):
+        given = Example(text, files={"requirements.txt": names})
+        (finding,) = check_example(given, [catalogue.rule("SingleStageBuildTools")]).findings
+        assert finding.fix is None
+        assert reason in finding.notes[0]
+    given = Example(text, files={"requirements.txt": "numpy\nfastapi\n"})
+    (finding,) = check_example(given, [catalogue.rule("SingleStageBuildTools")]).findings
+    assert finding.fix is not None
+    assert "FROM python:3.12-slim\n" in finding.fix.edits[0].text
+
+
+@pytest.mark.parametrize("name", ["SingleStageBuildTools", "BuildToolsInFinalStage"])
+def test_the_page_shows_what_the_fix_writes(name: str) -> None:
+    rule = catalogue.rule(name)
+    assert fix_all(rule.bad.dockerfile, lambda text: check_example(rule.bad, [rule], text)).text == rule.good.dockerfile
