@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from support.fake_registry import fake_registry
 from support.images import memory_image
 from support.registry import needs_registry
 from support.registry_process import RegistryProcess, docker_login
+from support.uploading import AfterBytes, Growing
 
 HTPASSWD = "me:$2b$04$abcdefghijklmnopqrstuujV0zJ3tj1V5vPQQ5i8Bd/sbbeTbZTaC\n"
 """bcrypt of "secret-word", made once: no tool that makes it is sure to be here."""
@@ -192,6 +194,25 @@ def test_an_upload_that_is_called_off_can_be_made_again(served: Served) -> None:
     assert served.pusher(SMALL).put_blob(served.name("team/off"), again.blob, again.open_at) == "sent"
 
 
+@pytest.mark.parametrize("pieces", [SMALL, Pieces()])
+def test_a_blob_goes_while_it_is_made(served: Served, tmp_path: Path, pieces: Pieces) -> None:
+    data = random.Random(f"{served.host}{pieces}").randbytes(1_000_000)
+    with Store.open(tmp_path / "s") as store:
+        growing = Growing(store, data)
+        growing.write(600_000)
+        maker = threading.Timer(0.02, growing.finish)
+        maker.start()
+        pushed = served.pusher(pieces).put_growing(served.name("team/grown"), growing.blob)
+        maker.join()
+        assert (pushed.outcome, pushed.descriptor.digest) == ("sent", growing.digest)
+        assert served.pusher().put_blob(served.name("team/grown"), pushed.descriptor, growing.blob.open_at) == "there"
+        growing.close()
+    with Store.open(tmp_path / "other") as store:
+        puller = Puller(served.settings, client=served.client())
+        puller.fetch_blob(served.name("team/grown"), pushed.descriptor, store.blobs)
+        assert store.blobs.read(growing.digest) == data
+
+
 # Docker's registry: ends, restarts, refusals ------------------------------------------------------------------
 
 
@@ -232,6 +253,31 @@ def test_a_registry_killed_in_a_chunk_gets_that_blob_again_and_no_other(
     for each in before:
         assert served.pusher().put_blob(served.name("team/app"), each.blob, each.open_at) == "there"
         assert each.read_bytes == len(each.data)
+
+
+@needs_registry
+@pytest.mark.parametrize("keeps_running", [True, False])
+def test_a_registry_killed_in_a_stream_has_the_blob_in_the_end(
+    process: RegistryProcess, tmp_path: Path, keeps_running: bool
+) -> None:
+    """keeps_running: it is there again before the blob is made to its end; else it is not for a moment."""
+
+    def break_off() -> None:
+        process.kill()
+        if keeps_running:
+            process.start()
+        growing.finish()
+        if not keeps_running:
+            process.start()
+
+    with Store.open(tmp_path / "s") as store:
+        growing = Growing(store, random.Random(13).randbytes(2_000_000))
+        growing.write(1_000_000)
+        pusher = to(process, tmp_path).pusher(Pieces(whole=0, careful=512 * KIB))
+        name = parse_reference(f"{process.host}/team/app")
+        assert pusher.put_growing(name, growing.blob, progress=AfterBytes(900_000, break_off)).outcome == "sent"
+        growing.close()
+    assert process.has_blob(growing.digest)
 
 
 @needs_registry

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import random
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from slimstage.store.recompress import compression_of
 from slimstage.store.store import Store
 from support.artifacts import MemoryArtifact
 from support.fake_registry import Answer, FakeRegistry, error_body
+from support.fake_uploads import Cut
 from support.images import MemoryImage, memory_image
 from support.in_process import InProcess
 from support.indexes import put_image
@@ -82,6 +84,56 @@ def _gnu_member(name: str) -> bytes:
     info = tarfile.TarInfo(name)
     info.size, info.uname, info.gname = 5, "me", "us"
     return info.tobuf(tarfile.GNU_FORMAT) + b"data\n".ljust(512, b"\0")
+
+
+LARGE = random.Random(4).randbytes(10 << 20)
+
+
+def streams(registry: FakeRegistry) -> list[int]:
+    """Bytes of each request whose length was not known when it began."""
+    patches = registry.seen("/uploads/", "PATCH")
+    return [len(request.body) for request in patches if "transfer-encoding" in request.headers]
+
+
+def test_a_large_layer_goes_while_it_is_compressed(registry: FakeRegistry, run: InProcess) -> None:
+    name = f"{registry.host}/team/app:1"
+    (run.context / "model").write_bytes(LARGE)
+    run.build(name)
+    (pushed,) = run.json("push", name)
+    assert outcomes(pushed) == (3, 0, 0)
+    manifest = parse_manifest(registry.manifests["1"][1])
+    assert streams(registry) == [manifest.layers[0].size]
+    assert pushed["sent"]["bytes"] == manifest.config.size + sum(layer.size for layer in manifest.layers)
+    run("inspect", "--verify", name)
+    assert outcomes(run.json("push", name)[0]) == (0, 0, 3)
+    # The same bytes as those that were there before a push began.
+    layout = run.context.parent / "layout"
+    run("build", "-o", f"type=oci,tar=false,dest={layout}", str(run.context))
+    for layer in manifest.layers:
+        assert (layout / "blobs" / layer.digest.replace(":", "/")).is_file()
+
+
+def test_a_push_that_broke_in_a_layer_sends_what_is_missing(registry: FakeRegistry, run: InProcess) -> None:
+    name = f"{registry.host}/team/app:1"
+    (run.context / "model").write_bytes(LARGE)
+    run.build(name)
+    registry.uploads.cuts = [Cut("PATCH", "/uploads/session", after=9 << 20)]
+    assert outcomes(run.json("push", name)[0]) == (3, 0, 0)
+    (layer, _) = parse_manifest(registry.manifests["1"][1]).layers
+    assert [size for _, size in registry.uploads.received if size > 1 << 18] == [9 << 20, layer.size - (9 << 20)]
+
+
+def test_a_refused_push_compresses_no_more_and_says_why(registry: FakeRegistry, run: InProcess) -> None:
+    name = f"{registry.host}/team/app:1"
+    (run.context / "model").write_bytes(LARGE)
+    run.build(name)
+    refuses = [True]
+    denied = Answer(403, error_body("DENIED", "no"))
+    registry.on("POST", "/uploads/", lambda _: denied if refuses else None)
+    assert "this account may not push there" in run("push", name, status=3)[1]
+    refuses.clear()
+    assert outcomes(run.json("push", name)[0]) == (3, 0, 0)
+    run("inspect", "--verify", name)
 
 
 def test_the_stores_digest_is_the_registrys(registry: FakeRegistry, run: InProcess) -> None:

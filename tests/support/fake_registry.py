@@ -170,14 +170,13 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
             pass
 
         def _serve(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
             cut = registry.uploads.cut_of(self.command, self.path)
             if cut is not None and cut.after is not None:
-                part = self.rfile.read(min(cut.after, length))
+                part = self._body(cut.after)
                 registry.uploads.broken(self.command, self.path, part if cut.keeps else b"")
                 self._break()
                 return
-            body = self.rfile.read(length)
+            body = self._body()
             headers = {name.lower(): value for name, value in self.headers.items()}
             answer = registry.answer(Request(self.command, self.path, headers, body))
             if cut is not None:
@@ -200,6 +199,23 @@ def _handler(registry: FakeRegistry) -> type[BaseHTTPRequestHandler]:
                 self._break()
                 return
             self.wfile.write(data)
+
+        def _body(self, limit: int = 1 << 40) -> bytes:
+            """The request's body, or so much of its beginning; in chunks where it comes so (RFC 9112, section 7.1)."""
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(min(limit, int(self.headers.get("Content-Length") or 0)))
+            body = bytearray()
+            while len(body) < limit:
+                head = self.rfile.readline()
+                if not head:
+                    raise ConnectionResetError("the client left in the middle of a body")
+                size = int(head, 16)
+                body += self.rfile.read(min(size, limit - len(body)))
+                if len(body) < limit:
+                    self.rfile.readline()
+                if not size:
+                    break
+            return bytes(body)
 
         def _break(self) -> None:
             self.close_connection = True

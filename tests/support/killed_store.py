@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from slimstage.store.store import Store
 from slimstage.store.verify import verify_image
 from support.building import Image, Project
 from support.images import memory_image
+from support.indexes import put_image
 from support.killing import Commands, copy_store
 
 NAMES = ("docker.io/library/made:1", "docker.io/library/other:1")
@@ -26,6 +28,8 @@ COPY --link files/1 /linked
 FROM base AS other
 COPY files/2 /files/3 /
 """
+TO_PUSH = memory_image({"model": random.Random(1).randbytes(12 << 20)}, {"b": b"b" * 900_000}, is_gzip=False)
+"""Its first layer is so large that it is sent while it is compressed."""
 PULLED = memory_image({"a": bytes(range(256)) * 12_000}, {"b": b"b" * 900_000, "c/": b"", "c/d": b"d"})
 
 
@@ -180,6 +184,24 @@ def _pulled(template: Template, root: Path, out: Path, is_done: bool) -> None:
             assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
 
 
+def _with_image_to_push(template: Template, root: Path, out: Path) -> None:
+    copy_store(template.root, root)
+    with Store.open(root) as store:
+        put_image(store, TO_PUSH, f"{template.registry}/pushed:1")
+
+
+def _pushed(template: Template, root: Path, out: Path, is_done: bool) -> None:
+    template.assert_images(root)
+    with Store.open(root) as store:
+        image = store.images.find(f"{template.registry}/pushed:1")
+        assert image is not None
+        assert (image.id, image.manifest == TO_PUSH.manifest().digest) == (
+            TO_PUSH.manifest().config.digest,
+            not is_done,
+        )
+        assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
+
+
 def _no_store(template: Template, root: Path, out: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
 
@@ -233,6 +255,7 @@ CASES: dict[str, Case] = {
     "load docker": Case(lambda t, out: ["load", "-i", t.top / "docker.tar"], _loaded, _no_store),
     "load layout": Case(lambda t, out: ["load", "-i", t.top / "layout"], _loaded, _no_store),
     "pull": Case(lambda t, out: ["pull", "-q", f"{t.registry}/app:1"], _pulled),
+    "push": Case(lambda t, out: ["push", "-q", f"{t.registry}/pushed:1"], _pushed, _with_image_to_push),
     "prune": Case(lambda t, out: ["prune", "--all"], _pruned),
     "rmi": Case(lambda t, out: ["rmi", "other:1"], _removed),
     "tag": Case(lambda t, out: ["tag", "made:1", "third:1"], _tagged),

@@ -19,6 +19,8 @@ from slimstage.values import dataclass
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from slimstage.store.growing import GrowingBlob
+
 PACK_VERSION = "1"
 """Raised when the packer or a compressor writes other bytes than before for the same directory."""
 
@@ -59,20 +61,26 @@ class Packer:
         self._known: dict[tuple[LayerId, LayerFormat, bool], PackedLayer] = {}
         self._begun: dict[tuple[LayerId, LayerFormat, bool], Future[PackedLayer]] = {}
 
-    def begin(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> None:
-        """Starts packing, unless that was begun or done before. Call it from one thread."""
+    def begin(
+        self, layer: LayerId, format: LayerFormat, *, wants_blob: bool, growing: GrowingBlob | None = None
+    ) -> bool:
+        """Starts packing, unless that was begun or done before; says whether it did. Call it from one thread.
+
+        growing: the blob that it becomes, for who reads it meanwhile.
+        """
         key = (layer, format, wants_blob)
         if key in self._begun or key in self._known:
-            return
+            return False
         known = self._find(layer, format, wants_blob)
         if known is not None:
             self._known[key] = known
-            return
+            return False
         if self._pool is None:
             from concurrent.futures import ThreadPoolExecutor  # a build that finds all packed needs no threads
 
             self._pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="pack")
-        self._begun[key] = self._pool.submit(self._pack, layer, format, wants_blob)
+        self._begun[key] = self._pool.submit(self._pack, layer, format, wants_blob, growing)
+        return True
 
     def result(self, layer: LayerId, format: LayerFormat, *, wants_blob: bool) -> PackedLayer:
         """The packed layer; waits for it. With `wants_blob` its bytes are in the blob store."""
@@ -94,11 +102,18 @@ class Packer:
             return None
         return packed.diff_id(layer, packing.clamp_s, version=packing.version, extra=packing.extra)
 
-    def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
-        with guarded("pack a layer"):
-            return self._packed(layer, format, wants_blob)
+    def _pack(self, layer: LayerId, format: LayerFormat, wants_blob: bool, growing: GrowingBlob | None) -> PackedLayer:
+        try:
+            with guarded("pack a layer"):
+                return self._packed(layer, format, wants_blob, growing)
+        except BaseException as error:
+            if growing is not None:
+                growing.fail(error)
+            raise
 
-    def _packed(self, layer: LayerId, format: LayerFormat, wants_blob: bool) -> PackedLayer:
+    def _packed(
+        self, layer: LayerId, format: LayerFormat, wants_blob: bool, growing: GrowingBlob | None
+    ) -> PackedLayer:
         from slimstage.tree.blocks import pack_layer  # only when a layer is packed
 
         path, times = self._store.snapshots.path(layer), format.times
@@ -113,6 +128,8 @@ class Packer:
             result = PackedLayer(made.diff_id, made.size_bytes, None)
         else:
             with self._store.blobs.writer(is_digested=True) as writer:
+                if growing is not None:
+                    growing.begin(writer)
                 made = pack_layer(
                     path,
                     compression=format.compression,
@@ -122,8 +139,10 @@ class Packer:
                     clamp_s=times.latest_s,
                     clamps_all=times.is_for_all,
                 )
-                digest, size = writer.commit(made.blob_digest, made.blob_size)
-            blob = Descriptor(made.media_type, digest, size, annotations=made.annotations)
+                blob = Descriptor(made.media_type, made.blob_digest, made.blob_size, annotations=made.annotations)
+                if growing is not None:
+                    growing.end(blob, made.diff_id)
+                writer.commit(made.blob_digest, made.blob_size)
             result = PackedLayer(made.diff_id, made.size_bytes, blob)
         self._store.packed.put(layer, format.packing, result)
         return result

@@ -21,12 +21,14 @@ from slimstage.oci.reference import Reference
 from slimstage.store.content import blobs_of
 from slimstage.store.source import ImageSource, StoreSource, opener
 from slimstage.store.store import Store
+from slimstage.together import Ending, together
 from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.registry.client import RegistryClient
-    from slimstage.registry.push import Pushed, Pusher
+    from slimstage.registry.push import Pushed, PushedBlob, Pusher
     from slimstage.registry.upload import Outcome
+    from slimstage.store.growing import GrowingBlob
 
 _STEP_BYTES = 1 << 20
 """A transfer tells of itself each time so much more is done."""
@@ -53,10 +55,67 @@ class ImagePusher:
         self._referrers = RegistryReferrers(self._client)
         self._lock = threading.Lock()
         self._done: dict[Digest, tuple[int, int]] = {}
+        self._ahead: dict[tuple[Reference, Digest], Outcome] = {}
+        """How blobs came to a repository before the image that they belong to was complete."""
 
     def close(self) -> None:
         """Idempotent."""
         self._pusher.close()
+
+    def send_ahead(
+        self, names: Sequence[Reference], blobs: Sequence[Descriptor], growing: Sequence[GrowingBlob]
+    ) -> None:
+        """Sends layers that are being made, and beside them those that are in the store; `push` finds all of them there.
+
+        They go to the first repository of the names, from which the others get them. What turns out to be another layer than
+        was wanted is passed over. Raises as `push`, and what making a layer raises; none of them is made any longer then.
+        """
+        from slimstage.registry.push import is_distributable
+        from slimstage.store.growing import GrowingBlob
+
+        repository, ending = next(iter(_by_repository(names))), Ending()
+
+        def end() -> None:
+            ending.end()
+            for each in growing:
+                each.call_off()
+
+        def send(blob: Descriptor | GrowingBlob) -> None:
+            ending.check()
+            if isinstance(blob, GrowingBlob):
+                self._send_growing(repository, blob, ending)
+                return
+
+            def tell(count: int) -> None:
+                ending.check()
+                self._moved(blob, count)
+
+            mounts = self._store.origins.of(blob.digest)
+            source = StoreSource(self._store.blobs, blob.digest)
+            outcome = self._pusher.put_blob(repository, blob, opener(source, blob), mounts=mounts, progress=tell)
+            self._sent_ahead(repository, blob, outcome, _what(blob.digest))
+
+        ready: list[Descriptor | GrowingBlob] = [blob for blob in blobs if is_distributable(blob)]
+        together([*ready, *growing], send, end=end, name="push")
+
+    def _send_growing(self, repository: Reference, growing: GrowingBlob, ending: Ending) -> None:
+        from slimstage.store.growing import OtherLayer
+
+        def tell(count: int) -> None:
+            ending.check()
+            blob = growing.descriptor
+            self._told(growing.diff_id, count, blob.size if blob is not None else None)
+
+        try:
+            sent = self._pusher.put_growing(repository, growing, mounts=self._store.origins.of, progress=tell)
+        except OtherLayer:
+            return
+        self._sent_ahead(repository, sent.descriptor, sent.outcome, _what(growing.diff_id))
+
+    def _sent_ahead(self, repository: Reference, blob: Descriptor, outcome: Outcome, what: str) -> None:
+        with self._lock:
+            self._ahead[repository, blob.digest] = outcome
+        self._arrived(repository, blob, outcome, what)
 
     def push(
         self, names: Sequence[Reference], sources: Sequence[ImageSource], index: Index | None = None
@@ -78,8 +137,9 @@ class ImagePusher:
                 tags=tags,
                 mounts={digest: self._store.origins.of(digest) for digest in digests},
                 on_moved=self._moved,
-                on_done=self._arrived,
+                on_done=self._sent,
             )
+            pushed = replace(pushed, blobs=tuple(self._as_it_came(repository, blob) for blob in pushed.blobs))
             subjects = [pushed.digest, *(source.manifest().digest for source in sources)]
             for artifact in {
                 a.digest: a for s in dict.fromkeys(subjects) for a in self._store.referrers.sources(s)
@@ -100,20 +160,31 @@ class ImagePusher:
         self._referrers.attach(repository, manifest, self._pusher)
         tag_signature(self._client, self._pusher, repository, manifest)
 
-    def _moved(self, blob: Descriptor, count: int) -> None:
-        with self._lock:
-            done, told = self._done.get(blob.digest, (0, -_STEP_BYTES))
-            done += count
-            is_due = not told <= done < told + _STEP_BYTES or done == blob.size
-            is_whole = count == blob.size  # it was there, or is so small that its end says all
-            self._done[blob.digest] = (done, done if is_due else told)
-        if is_due and not is_whole:
-            self._listener(TransferProgress(self._clock(), "", _what(blob), done, blob.size))
+    def _as_it_came(self, repository: Reference, blob: PushedBlob) -> PushedBlob:
+        """What `send_ahead` did counts, not that it was there afterwards."""
+        outcome = self._ahead.pop((repository, blob.descriptor.digest), None)
+        return blob if outcome is None or blob.outcome != "there" else replace(blob, outcome=outcome)
 
-    def _arrived(self, repository: Reference, blob: Descriptor, outcome: Outcome) -> None:
-        self._listener(
-            BlobPushed(self._clock(), _what(blob), repository.repository_name, blob.digest, blob.size, outcome)
-        )
+    def _moved(self, blob: Descriptor, count: int) -> None:
+        self._told(blob.digest, count, blob.size)
+
+    def _told(self, digest: Digest, count: int, size_bytes: int | None) -> None:
+        """digest: of the blob, or the diff ID of one that is being made. size_bytes: of all of it, where that is known."""
+        with self._lock:
+            done, told = self._done.get(digest, (0, -_STEP_BYTES))
+            done += count
+            is_due = not told <= done < told + _STEP_BYTES or done == size_bytes
+            is_whole = count == size_bytes  # it was there, or is so small that its end says all
+            self._done[digest] = (done, done if is_due else told)
+        if is_due and not is_whole:
+            self._listener(TransferProgress(self._clock(), "", _what(digest), done, size_bytes))
+
+    def _sent(self, repository: Reference, blob: Descriptor, outcome: Outcome) -> None:
+        if (repository, blob.digest) not in self._ahead:  # else it was said before
+            self._arrived(repository, blob, outcome, _what(blob.digest))
+
+    def _arrived(self, repository: Reference, blob: Descriptor, outcome: Outcome, what: str) -> None:
+        self._listener(BlobPushed(self._clock(), what, repository.repository_name, blob.digest, blob.size, outcome))
 
 
 @contextmanager
@@ -168,5 +239,5 @@ def _result(name: Reference, pushed: Pushed) -> PushedName:
     )
 
 
-def _what(blob: Descriptor) -> str:
-    return f"push {blob.digest.partition(':')[2][:12]}"
+def _what(digest: Digest) -> str:
+    return f"push {digest.partition(':')[2][:12]}"

@@ -23,7 +23,9 @@ from slimstage.registry.faults import HttpError
 from slimstage.registry.hosts import Endpoint
 from slimstage.registry.pieces import Pieces
 from slimstage.registry.refusals import explained
+from slimstage.registry.session import Session
 from slimstage.registry.upload import BlobUpload, OpenAt, Outcome, Progress
+from slimstage.store.growing import GrowingBlob
 from slimstage.store.source import ImageSource, opener
 from slimstage.together import Ending, together
 from slimstage.values import dataclass, field, replace
@@ -114,6 +116,27 @@ class Pusher:
         read or are not the descriptor's, Interrupted.
         """
         return self._blob(target, descriptor, open_at, mounts, progress or (lambda _: None), is_forced=is_forced)
+
+    def put_growing(
+        self,
+        target: Reference,
+        growing: GrowingBlob,
+        *,
+        mounts: Callable[[Digest], Iterable[Reference]] = lambda _: (),
+        progress: Progress | None = None,
+    ) -> PushedBlob:
+        """As `put_blob`, for a blob that is being made: it is sent meanwhile. mounts: asked once its digest is known.
+
+        Returns when the blob is whole, and here. Raises as `put_blob`, and what making the blob raises.
+        """
+        from slimstage.registry.streaming import StreamedUpload  # only where something is compressed
+
+        target, moved = checked(target), progress or (lambda _: None)
+        with explained(target):
+            session = StreamedUpload(self._client, target, growing, moved, self._pieces or Pieces()).run()
+        blob = growing.whole(self._client.pauses.check)
+        known = () if session is not None else mounts(blob.digest)
+        return PushedBlob(blob, self._blob(target, blob, growing.open_at, known, moved, session=session))
 
     def put_manifest(self, target: Reference, raw: bytes, media_type: str) -> Digest:
         """Puts the document under the target's tag, or under its digest when the target has none; returns the digest.
@@ -234,19 +257,21 @@ class Pusher:
         mounts: Iterable[Reference],
         progress: Progress,
         *,
-        is_forced: bool,
+        is_forced: bool = False,
+        session: Session | None = None,
     ) -> Outcome:
+        """session: one of the target's repository that has bytes of the blob already, and goes on."""
         target = checked(target)
         parse_digest(blob.digest)
         key = (target.registry, blob.digest)
         with self._flight(key), explained(target):
             known = self._there.setdefault(key, [])
-            if target.repository in known and not is_forced:
+            if target.repository in known and not is_forced and session is None:
                 progress(blob.size)
                 return "there"
             # What this pusher has put beside it is there for sure; where a base came from is a good guess.
             sources = [*known, *(each.repository for each in mounts if checked(each).registry == target.registry)]
-            outcome = BlobUpload(
+            upload = BlobUpload(
                 self._client,
                 target,
                 blob,
@@ -256,7 +281,8 @@ class Pusher:
                 is_forced=is_forced,
                 stepwise=self._stepwise,
                 pieces=self._pieces,
-            ).run()
+            )
+            outcome = upload.run() if session is None else upload.go_on(session)
             if target.repository not in known:
                 known.append(target.repository)
             return outcome

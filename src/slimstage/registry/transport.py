@@ -39,9 +39,12 @@ _TRAVELS = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Bytes that are read while they are sent: exactly `size_bytes` of them, from the beginning at each call of `blocks`."""
+    """Bytes that are read while they are sent, from the beginning at each call of `blocks`: exactly `size_bytes` of them.
 
-    size_bytes: int
+    None: nobody knows yet how many, and they go in chunks (RFC 9112, section 7.1).
+    """
+
+    size_bytes: int | None
     blocks: Callable[[], Iterator[bytes]]
 
 
@@ -185,7 +188,7 @@ class Transport:
         raise comes through, unless it is an OSError.
         """
         sent = {"User-Agent": f"slimstage/{__version__}", "Accept-Encoding": "identity", **(headers or {})}
-        if isinstance(body, Body):
+        if isinstance(body, Body) and body.size_bytes is not None:
             sent["Content-Length"] = str(body.size_bytes)
         origin = origin_of(url)
         followed = _REDIRECTS if method in ("GET", "HEAD") else _KEEP_METHOD if resends else frozenset[int]()

@@ -48,6 +48,10 @@ class BlobWriter:
         """Written so far."""
         return self._size
 
+    def fileno(self) -> int:
+        """Of the file that is written; -1 when it was let go."""
+        return self._fd
+
     @property
     def is_open(self) -> bool:
         return self._fd >= 0

@@ -28,6 +28,7 @@ from slimstage.oci.descriptor import (
 from slimstage.oci.manifest import Index, Manifest, build_index, build_manifest
 from slimstage.oci.validate import LAYER_TYPES
 from slimstage.store.blobs import Blobs
+from slimstage.store.growing import GrowingBlob
 from slimstage.tree.compress import Compression
 from slimstage.tree.partial import is_estargz, is_zstd_chunked
 from slimstage.tree.untar import Readable
@@ -61,26 +62,50 @@ def compression_of(blob: Descriptor) -> Compression:
 
 
 def recompressed(
-    blobs: Blobs, blob: Descriptor, diff_id: Digest, compression: Compression, level: int | None = None
+    blobs: Blobs,
+    blob: Descriptor,
+    diff_id: Digest,
+    compression: Compression,
+    level: int | None = None,
+    growing: GrowingBlob | None = None,
 ) -> RecompressedLayer:
-    """The layer in another form, stored.
+    """The layer in another form, stored. growing: the blob that it becomes, for who reads it meanwhile.
 
     Raises StoreError: it does not unpack to its diff ID, or holds what the form cannot. FormatError: it is no tar.
     """
+    try:
+        return _recompressed(blobs, blob, diff_id, compression, level, growing)
+    except BaseException as error:
+        if growing is not None:
+            growing.fail(error)
+        raise
+
+
+def _recompressed(
+    blobs: Blobs,
+    blob: Descriptor,
+    diff_id: Digest,
+    compression: Compression,
+    level: int | None,
+    growing: GrowingBlob | None,
+) -> RecompressedLayer:
     from slimstage.tree.blocks import compress_tar  # only when a layer is packed another way
     from slimstage.tree.decompress import decompressed
 
     with blobs.open(blob.digest) as stream, blobs.writer(is_digested=True) as writer:
-        plain = _Digesting(decompressed(stream))
-        made = compress_tar(plain, compression=compression, level=level, out=cast(BinaryIO, writer))
-        plain.finish()
-        if plain.digest != diff_id:
-            raise StoreError(
-                f"layer {diff_id} does not unpack to its diff ID: got {plain.digest}", code="digest-mismatch"
-            )
-        digest, size = writer.commit(made.blob_digest, made.blob_size)
-    kept = {key: value for key, value in blob.annotations.items() if not key.startswith(_PLAIN_KEYS)}
-    found = Descriptor(made.media_type, digest, size, annotations={**kept, **made.annotations})
+        if growing is not None:
+            growing.begin(writer)
+        tar = decompressed(stream)
+        digesting = _Digesting(tar) if compression == "estargz" else None  # whose own tar is another one
+        made = compress_tar(digesting or tar, compression=compression, level=level, out=cast(BinaryIO, writer))
+        got = digesting.finish() if digesting is not None else made.diff_id
+        if got != diff_id:
+            raise StoreError(f"layer {diff_id} does not unpack to its diff ID: got {got}", code="digest-mismatch")
+        kept = {key: value for key, value in blob.annotations.items() if not key.startswith(_PLAIN_KEYS)}
+        found = Descriptor(made.media_type, made.blob_digest, made.blob_size, annotations={**kept, **made.annotations})
+        if growing is not None:
+            growing.end(found, got)
+        writer.commit(made.blob_digest, made.blob_size)
     return RecompressedLayer(made.diff_id, made.size_bytes, found)
 
 
@@ -176,10 +201,8 @@ class _Digesting:
         self._state.update(data)
         return data
 
-    def finish(self) -> None:
+    def finish(self) -> Digest:
+        """Of all of it, also of what nobody has read."""
         while self.read(1 << 20):
             pass
-
-    @property
-    def digest(self) -> Digest:
         return Digest("sha256:" + self._state.hexdigest())

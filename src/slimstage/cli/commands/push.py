@@ -25,8 +25,11 @@ from slimstage.oci.reference import Reference, familiar, parse_reference
 from slimstage.values import replace
 
 if TYPE_CHECKING:
+    from slimstage.build.pushing import ImagePusher
     from slimstage.build.request import PushedName
+    from slimstage.oci.descriptor import Descriptor
     from slimstage.oci.manifest import Index
+    from slimstage.store.growing import GrowingBlob
     from slimstage.store.images import StoredImage
     from slimstage.store.indexes import StoredIndex
     from slimstage.store.source import StoreSource
@@ -181,7 +184,7 @@ def _push(
             return [
                 pushed
                 for image, tags in _grouped(names, found)
-                for pushed in pusher.push(tags, *_source(store, image, kind))
+                for pushed in pusher.push(tags, *_source(store, pusher, tags, image, kind))
             ]
     finally:
         progress.close()
@@ -199,8 +202,13 @@ def _grouped(
 
 
 def _source(
-    store: Store, image: StoredImage | StoredIndex, kind: Compression | None
+    store: Store,
+    pusher: ImagePusher,
+    names: list[Reference],
+    image: StoredImage | StoredIndex,
+    kind: Compression | None,
 ) -> tuple[Sequence[StoreSource], Index | None]:
+    """What is pushed; layers that have to be compressed for it go to the registry meanwhile."""
     from slimstage.cli.image_source import ready_index, ready_source
     from slimstage.cli.push_source import push_index, push_source
     from slimstage.store.indexes import StoredIndex
@@ -210,7 +218,11 @@ def _source(
             index, sources = ready_index(store, image)
             return recompressed_sources(store, sources, index, kind)
         return recompressed_sources(store, (ready_source(store, image),), None, kind)
+
+    def ahead(blobs: Sequence[Descriptor], growing: Sequence[GrowingBlob]) -> None:
+        pusher.send_ahead(names, blobs, growing)
+
     if isinstance(image, StoredIndex):
-        index, sources = push_index(store, image)
+        index, sources = push_index(store, image, ahead)
         return sources, index
-    return (push_source(store, image),), None
+    return (push_source(store, image, ahead),), None

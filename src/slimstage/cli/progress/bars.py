@@ -65,8 +65,10 @@ class TransferBars:
 
 
 def bar_text(event: TransferProgress) -> str:
-    """`push 1f6c8c8be1a4  [======>         ]  12MB of 80MB (15 %)`."""
-    total = event.total_bytes or 0
+    """`push 1f6c8c8be1a4  [======>         ]  12MB of 80MB (15 %)`; without a bar while nobody knows how much it will be."""
+    if event.total_bytes is None:
+        return f"{event.what}  {size_text(event.done_bytes)}"
+    total = event.total_bytes
     done = min(event.done_bytes, total)
     filled = _BAR * done // total if total else 0
     bar = ("=" * max(0, filled - 1) + ">" * (filled > 0)).ljust(_BAR)
