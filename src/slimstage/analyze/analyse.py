@@ -26,6 +26,7 @@ from slimstage.analyze.layers import ImageLayers
 from slimstage.analyze.needs import requirements, with_needs
 from slimstage.analyze.ownership import assign
 from slimstage.analyze.purpose import purpose_of
+from slimstage.analyze.starts import find_starts, is_script
 from slimstage.values import dataclass
 
 _MOST_SOURCE_BYTES = 2 << 20
@@ -65,7 +66,7 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
     parts = _parts(contents, examined)
     duplicates = find_duplicates(contents)
     again = stored_again(contents)
-    python = PythonFacts()
+    python = PythonFacts(tuple(start.shown for start in find_starts(contents, entries)))
     findings = find(Facts(contents, owners, duplicates, again, examined, python))
     efficiency = count.result()
     hidden = [0, 0, 0]
@@ -107,6 +108,8 @@ def keeps(path: str, size: int) -> int:
         return size
     if path.endswith(".py"):
         return size if size <= _MOST_SOURCE_BYTES else 0
+    if is_script(path, size):
+        return size
     if is_model(path, size):
         return min(size, HEAD_ONLY.get(path[path.rfind(".") :].lower(), size))
     return size if is_binary(path, size) else 0

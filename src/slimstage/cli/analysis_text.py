@@ -77,7 +77,8 @@ class AnalysisText:
         )
         python = analysis.python
         if python.entries:
-            yield f"starts {', '.join(map(shown, python.entries))}: {python.reached} modules can be reached from there"
+            reached = f": {python.reached} modules can be reached from there" if python.reached else ""
+            yield f"starts {', '.join(map(shown, python.entries))}{reached}"
 
     def _layers(self) -> list[_Row]:
         rows = []
