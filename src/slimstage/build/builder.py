@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from slimstage.build.executor import StepOutcome, ThreadExecutor
 from slimstage.build.files import FileSteps
@@ -56,8 +56,16 @@ FEWEST_JOBS = 4
 """Steps that run at once even on few cores: many wait for a network or a disk."""
 
 
+Looker: TypeAlias = Callable[[OpenedContext, Prepared], None]
+"""Is shown what a build has read, before anything runs; what it raises ends the build."""
+
+
 def build(
-    request: BuildRequest, store: Store, listener: Listener = ignore, cancel: threading.Event | None = None
+    request: BuildRequest,
+    store: Store,
+    listener: Listener = ignore,
+    cancel: threading.Event | None = None,
+    looker: Looker | None = None,
 ) -> BuildResult:
     """Builds the target and writes every output, then the caches.
 
@@ -67,6 +75,8 @@ def build(
         while True:
             try:
                 with _engine(job) as engine:
+                    if looker is not None and not job.is_again:
+                        looker(job.opened, engine.prepared)
                     return engine.build()
             except PromiseBroken:
                 job.is_again = True  # without what does not come: what was done meanwhile is in the store
@@ -185,8 +195,6 @@ class _Engine:
         if not self._job.is_again:
             names, target = self._stage_names(), self.prepared.plans[0].target.name
             self._emit(BuildStarted(self._clock(), names, len(graph.steps), target))
-            for message in graph.warnings:
-                self._warn("plan", message)
             if request.splits_layers and request.source_date_epoch_s is None:
                 self._warn(
                     "layers-vary",

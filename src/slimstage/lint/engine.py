@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from slimstage.context.patterns import Pattern
     from slimstage.dockerfile.instructions import Dockerfile
     from slimstage.lint.rule import Rule
+    from slimstage.lint.subject import Subject
 
 RANK: dict[Severity, int] = {"info": 0, "warning": 1, "error": 2}
 """How grave."""
@@ -68,10 +69,12 @@ def check(
     around: Surroundings = ALONE,
     asked: Container[str] = (),
     asks_plan: bool = False,
+    only_reached: bool = False,
 ) -> Checked:
     """What the rules find in a Dockerfile. asked: experimental rules that need not be asked for by the file.
 
-    asks_plan: planning is asked what it refuses.
+    asks_plan: planning is asked what it refuses. only_reached: rules that BuildKit runs in the stages of a build
+    (`Rule.asks_reached`) say nothing of the others.
 
     Of a file with faults they are told by the rules that look at one line (`Rule.reads_lines`), in front of the first
     fault: what they say of a file that is half read could be wrong.
@@ -98,6 +101,8 @@ def check(
         for finding in rule.check(subject):
             if silence.hides(finding, is_default=is_default) or not _is_before(finding.span, first):
                 continue
+            if only_reached and rule.asks_reached and not _is_reached(subject, finding.span):
+                continue
             found.append(finding if finding.severity else replace(finding, severity=rule.severity))
             fails_build = fails_build or (silence.whole.is_error and rule.group == "buildkit")
     return Checked(
@@ -107,6 +112,11 @@ def check(
         () if faults or not asks_plan else refusals(dockerfile, request),
         fails_build,
     )
+
+
+def _is_reached(subject: Subject, span: Span) -> bool:
+    above = [view for view in subject.stages if view.stage.from_.span.line <= span.line]
+    return not above or above[-1].is_needed
 
 
 def _is_before(span: Span, line: int | None) -> bool:

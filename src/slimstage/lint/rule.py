@@ -45,6 +45,7 @@ class Rule:
     bad: gives at least one finding of this rule; good: the mended file, which gives none of any rule but
     `buildkit`'s at warning or above. has_fix: the finding of `bad` has a fix, and fixing `bad` leaves none of this rule.
     is_default: False for a rule that is run only when it is named (BuildKit's experimental ones).
+    asks_reached: BuildKit runs it where a build goes through, so a build says nothing of stages that it leaves out.
     reads_lines: it looks at one instruction at a time, so what it says of a file with faults is true as well.
     """
 
@@ -59,6 +60,7 @@ class Rule:
     has_fix: bool = False
     is_default: bool = True
     reads_lines: bool = False
+    asks_reached: bool = False
 
     @property
     def url(self) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from slimstage.build.request import BuildRequest, BuildResult
+from slimstage.build.request import BuildRequest, BuildResult, WarningResult
 from slimstage.cli.build_options import IGNORED, REFUSED, build_options, foreign_flags
 from slimstage.cli.build_request import make_request
+from slimstage.cli.build_warnings import BuildWarnings, warnings_text
 from slimstage.cli.outputs import check_outputs
 from slimstage.cli.program import Session
 from slimstage.cli.progress.choose import choose_kind, make_progress
@@ -18,7 +20,9 @@ from slimstage.cli.show import note, print_json
 from slimstage.cli.terminal import Paint, has_colour, is_terminal
 from slimstage.cli.values import one_of
 from slimstage.cli.verb import pass_session, verb
+from slimstage.diagnostics import Diagnostic
 from slimstage.errors import UsageError
+from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.plan.render import PlanFormat
@@ -29,6 +33,7 @@ _EXAMPLES = """\
 slimstage build -t iris .                              build the Dockerfile here, name the image
 slimstage build --target test .                        stop at the stage "test"
 slimstage build --plan --format mermaid .              show the graph, build nothing
+slimstage build --check .                              BuildKit's checks alone (see: slimstage check)
 slimstage build -o dist --target wheel .               write that stage's files to the directory dist
 slimstage build -o type=oci,dest=iris.tar -t iris:1 .  write an OCI archive
 slimstage build --secret id=token,src=token.txt .      a secret that no layer holds
@@ -39,7 +44,7 @@ slimstage build --build-context python:3.11-slim='debian://bookworm?include=pyth
 @verb("build", examples=_EXAMPLES)
 @build_options
 @pass_session
-def command(session: Session, /, context: str | None, **given: Any) -> None:
+def command(session: Session, /, context: str | None, **given: Any) -> int:
     """Build an image from a Dockerfile.
 
     CONTEXT is a directory, a tar file, a git or http URL, or - for a tar or a Dockerfile on stdin. A slimstage.toml
@@ -50,9 +55,13 @@ def command(session: Session, /, context: str | None, **given: Any) -> None:
         raise UsageError("the context is missing", hint="to build what is here: slimstage build .")
     settings = _settings(given["file"], context)
     request = make_request(context, given, settings, os.environ)
+    if given["call"] is not None or given["check"]:
+        from slimstage.cli.calls import call  # what is asked of the file alone
+
+        return call(request, given, Paint(has_colour(sys.stdout, session.colour)))
     if given["plan_format"] is not None or given["plan"]:
         _print_plan(session, request, given)
-        return
+        return 0
     is_quiet, as_json = given["quiet"], given["as_json"]
     if is_quiet and as_json:
         raise UsageError("--quiet and --json both print to stdout", hint="give one of them")
@@ -62,10 +71,16 @@ def command(session: Session, /, context: str | None, **given: Any) -> None:
     if progress_word is None and "progress" in settings.build:
         progress_word = settings.build["progress"].value
     kind = choose_kind(progress_word, sys.stderr, is_quiet=is_quiet)
-    result = _build(session, request, kind)
+    warnings = BuildWarnings()
+    result = _build(session, request, kind, warnings)
     if given["load"]:
         _load(session, result)
-    _tell(session, result, given, shows_summary=kind in ("plain", "tty"))
+    shows = kind in ("plain", "tty")
+    found = warnings.found(session.store()) if shows or as_json else ()
+    _tell(session, replace(result, warnings=(*result.warnings, *found)), given, shows_summary=shows)
+    if found and shows:
+        _tell_warnings(session, request, found)
+    return 0
 
 
 def _check_foreign(given: dict[str, Any]) -> None:
@@ -107,7 +122,7 @@ def _check_files(given: dict[str, Any]) -> None:
             check_writable(given[name], flag)
 
 
-def _build(session: Session, request: BuildRequest, kind: Any) -> BuildResult:
+def _build(session: Session, request: BuildRequest, kind: Any, warnings: BuildWarnings) -> BuildResult:
     from slimstage.build.builder import build
     from slimstage.cli.interrupts import cancelled_by_signals
     from slimstage.cli.secrets import leave_no_core_files
@@ -123,9 +138,19 @@ def _build(session: Session, request: BuildRequest, kind: Any) -> BuildResult:
         progress = annotated(progress, sys.stderr, request.dockerfile or "Dockerfile")
     try:
         with cancelled_by_signals(cancel):
-            return build(request, store, progress, cancel)
+            return build(request, store, progress, cancel, warnings.look)
     finally:
         progress.close()
+
+
+def _tell_warnings(session: Session, request: BuildRequest, found: Sequence[WarningResult]) -> None:
+    note("\n" + warnings_text(found, Paint(has_colour(sys.stderr, session.colour))))
+    if "GITHUB_ACTIONS" in os.environ:
+        from slimstage.cli.github import annotation, is_github
+
+        for each in found if is_github() else ():
+            remark = Diagnostic(each.code, each.message, severity="warning")
+            note(annotation(remark, request.dockerfile or "Dockerfile", each.line))
 
 
 def _load(session: Session, result: BuildResult) -> None:

@@ -77,4 +77,5 @@ Nothing is said where the ignore file has a pattern that begins with `!`, as Bui
     bad=Example("FROM debian:12\nCOPY Dockerfile .\n", ignore="Dockerfile\n"),
     good=Example("FROM debian:12\nCOPY app.py .\n", ignore="Dockerfile\n"),
     check=check,
+    asks_reached=True,
 )

@@ -35,5 +35,6 @@ started (`run -p 8080:80`); in EXPOSE they are dropped.
     bad=Example("FROM debian:12\nEXPOSE 127.0.0.1:8080:80 5000:5000/udp\n"),
     good=Example("FROM debian:12\nEXPOSE 80 5000/udp\n"),
     check=check,
+    asks_reached=True,
     has_fix=True,
 )

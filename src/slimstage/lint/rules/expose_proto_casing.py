@@ -33,5 +33,6 @@ The image's config has `tcp`, `udp` and `sctp` in lower case, whatever the file 
     bad=Example("FROM debian:12\nEXPOSE 80/TcP 53/UDP\n"),
     good=Example("FROM debian:12\nEXPOSE 80/tcp 53/udp\n"),
     check=check,
+    asks_reached=True,
     has_fix=True,
 )

@@ -43,4 +43,5 @@ A build knows it of every image that it stands on.
     bad=Example("FROM example.org/tools:1\nRUN true\n", images={"example.org/tools:1": "linux/arm64"}),
     good=Example("FROM example.org/tools:1\nRUN true\n", images={"example.org/tools:1": "linux/amd64"}),
     check=check,
+    asks_reached=True,
 )

@@ -21,7 +21,8 @@ _SHELLS_OWN = pattern(
 def check(subject: Subject) -> Iterator[Finding]:
     has_shell: dict[StageView, bool] = {}
     for view in subject.stages:
-        is_set = bool(view.parent and has_shell.get(view.parent))
+        facts = subject.facts(view)
+        is_set = bool(view.parent and has_shell.get(view.parent)) or bool(facts and facts.has_shell)
         for each in (*view.triggers, *view.instructions):
             if isinstance(each, Shell):
                 is_set = True
@@ -75,5 +76,6 @@ A SHELL instruction in front says that the shell is meant; then nothing is repor
     bad=Example("FROM debian:12\nCMD python3 -m http.server 8000\n"),
     good=Example('FROM debian:12\nCMD ["python3", "-m", "http.server", "8000"]\n'),
     check=check,
+    asks_reached=True,
     has_fix=True,
 )

@@ -53,5 +53,6 @@ where a value ends.
     bad=Example("FROM debian:12\nENV GREETING hello world\nLABEL version 1.0\n"),
     good=Example('FROM debian:12\nENV GREETING="hello world"\nLABEL version=1.0\n'),
     check=check,
+    asks_reached=True,
     has_fix=True,
 )

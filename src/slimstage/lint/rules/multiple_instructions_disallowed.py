@@ -42,4 +42,5 @@ about what they do: they do not run one after another.
     bad=Example('FROM debian:12\nCMD ["one"]\nCMD ["two"]\n'),
     good=Example('FROM debian:12\nCMD ["two"]\n'),
     check=check,
+    asks_reached=True,
 )

@@ -56,4 +56,5 @@ Names are judged by their words: `key`, `token`, `password` and the like, unless
     bad=Example("FROM debian:12\nARG HF_TOKEN\nRUN true\n"),
     good=Example("FROM debian:12\nRUN --mount=type=secret,id=hf_token,env=HF_TOKEN true\n"),
     check=check,
+    asks_reached=True,
 )

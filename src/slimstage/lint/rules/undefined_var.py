@@ -128,4 +128,5 @@ variables, and what another image may set is said as advice only.
     bad=Example("FROM alpine\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSET /srv/\n"),
     good=Example("FROM alpine\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSETS /srv/\n"),
     check=check,
+    asks_reached=True,
 )

@@ -47,4 +47,5 @@ may change. Once a stage has an absolute WORKDIR, relative ones after it are cle
     bad=Example("FROM debian:12\nWORKDIR app\n"),
     good=Example("FROM debian:12\nWORKDIR /app\nWORKDIR data\n"),
     check=check,
+    asks_reached=True,
 )
