@@ -60,6 +60,8 @@ NAMES: dict[Group, tuple[str, ...]] = {
     ),
     "ml": (
         "CudaDevelInFinalStage",
+        "CudaInBaseAndWheels",
+        "TwoBlasLibraries",
         "WeightsInEarlyLayer",
         "WeightsCopiedThroughStages",
         "DatasetInImage",

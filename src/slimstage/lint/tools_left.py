@@ -30,7 +30,7 @@ _SYSTEM = frozenset(("debian", "alpine", "rpm", "conda"))
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """Tools that one command leaves in a stage: their names, and the place of the first."""
+    """Tools that one RUN leaves in a stage: their names, and the place of the first."""
 
     stage: StageView
     instruction: Run
@@ -46,15 +46,17 @@ def tools_left(subject: Subject, stage: StageView) -> list[Left]:
             continue
         commands = subject.commands(stage, instruction)
         removed = {each.name or each.raw for one in commands if isinstance(one, Remove) for each in one.packages}
+        tools: dict[str, Span] = {}
         for command in commands:
             if not isinstance(command, Install) or command.family not in _SYSTEM or command.action == "build-dep":
                 continue
             if command.options.virtual and command.options.virtual in removed:
                 continue
-            tools = [each for each in command.packages if _is_tool(each) and each.name not in removed]
-            if any(each.name != "git" for each in tools):
-                names = tuple(each.name or each.raw for each in tools)
-                found.append(Left(stage, instruction, names, tools[0].span))
+            for each in command.packages:
+                if _is_tool(each) and each.name not in removed:
+                    tools.setdefault(each.name or each.raw, each.span)
+        if any(name != "git" for name in tools):
+            found.append(Left(stage, instruction, tuple(tools), next(iter(tools.values()))))
     return found
 
 

@@ -9,9 +9,8 @@ from slimstage.dockerfile.instructions import Add, Arg, Copy, Env, Expose, Instr
 from slimstage.lint.commands.command import Install
 from slimstage.lint.contents import context_copies, picked, source_paths, takes_whole_context
 from slimstage.lint.finding import Edit, Finding, Fix
-from slimstage.lint.origins import origin_of
 from slimstage.lint.places import as_written, whole_lines
-from slimstage.lint.requirement_files import read_requirements
+from slimstage.lint.requirement_copies import requirement_copies
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import StageView, Subject
 
@@ -103,21 +102,9 @@ def _fix(subject: Subject, stage: StageView, copy: Copy | Add, run: Run, command
     between = _between(stage.instructions, copy, run)
     installs = [each for each in subject.commands(stage, run) if isinstance(each, Install)]
     only = len(installs) == 1 and len(subject.script(stage, run).commands) == 1
-    word = takes_whole_context(subject, stage, copy)
-    if command.manager != "pip" or not only or between is None or word is None or copy.heredocs:
+    moved = requirement_copies(subject, stage, copy, [(run, path) for path in _read_by(command)])
+    if command.manager != "pip" or not only or between is None or moved is None:
         return None
-    if isinstance(copy, Add) or copy.chown or copy.chmod or copy.link or copy.parents or len(copy.sources) > 1:
-        return None
-    lines = []
-    for path in _read_by(command):
-        origin = origin_of(subject, stage, run, path)
-        if origin is None or not origin.is_exact or not _stands_alone(subject, origin.path):
-            return None
-        into = posixpath.dirname(origin.path)
-        destination = copy.destination.rstrip("/") or "/"
-        target = posixpath.join(destination, into) if into else destination
-        lines.append(f"COPY {origin.path} {target if target == '.' else target.rstrip('/') + '/'}")
-    moved = [*dict.fromkeys(lines)]
     behind = whole_lines(run)
     return Fix(
         "copy what the installation reads in front of the sources",
@@ -132,17 +119,6 @@ def _between(instructions: Sequence[Instruction], first: Instruction, last: Inst
     """What stands between; None when some of it may read the sources, or changes what a path means."""
     found = [*instructions[instructions.index(first) + 1 : instructions.index(last)]]
     return found if all(isinstance(each, Env | Arg | Label | Expose) for each in found) else None
-
-
-def _stands_alone(subject: Subject, path: str) -> bool:
-    """True of a requirement file that reads no other file of the project."""
-    read = read_requirements(subject.context, path)
-    return (
-        read.is_whole
-        and read.files == (path,)
-        and all(line.name for line in read.lines)
-        and not any(option.startswith(("-f", "--find-links", "-c", "--constraint")) for option in read.options)
-    )
 
 
 RULE = Rule(

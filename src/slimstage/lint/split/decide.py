@@ -27,6 +27,7 @@ from slimstage.dockerfile.instructions import (
     Workdir,
 )
 from slimstage.lint.contents import source_paths
+from slimstage.lint.requirement_copies import requirement_copies
 from slimstage.lint.split.read import role_of
 from slimstage.lint.split.roles import Role
 from slimstage.lint.subject import StageView, Subject
@@ -58,12 +59,13 @@ class NotSplit:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An instruction and where it goes. role: of a RUN."""
+    """An instruction and where it goes. role: of a RUN. instead: the lines that the builder gets in its place."""
 
     instruction: Instruction
     in_builder: bool
     in_final: bool
     role: Role | None = None
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,11 @@ def _placed_copy(
         not path or has_wildcards(path) or posixpath.basename(path) in names or "." not in posixpath.basename(path)
         for path in paths
     )
-    return Placed(copy, in_builder=brings, in_final=True)
+    # Of everything, the builder needs the requirement files alone.
+    runs = [each for each in installing if stage.instructions.index(each) > position]
+    reads = [(run, file) for run in runs for file in roles[id(run)].requirements]
+    lines = requirement_copies(subject, stage, copy, reads) if brings and reads else None
+    return Placed(copy, in_builder=brings, in_final=True, instead=tuple(lines or ()))
 
 
 def has_from(copy: Copy | Add) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from slimstage.dockerfile.instructions import Add, Copy, Run, Workdir
+from slimstage.dockerfile.instructions import Add, Copy, Instruction, Run, Workdir
 from slimstage.lint.finding import Edit, Fix
 from slimstage.lint.split.chunks import Chunk, chunks_of, whole, without_leading_blank
 from slimstage.lint.split.decide import VENV, Placed, Split
@@ -62,6 +62,8 @@ def _with_environment(text: str, chunk: Chunk) -> str:
 def _in_builder(placed: Placed, chunk: Chunk) -> str:
     # What stands in both stages keeps its comments where the image is described.
     text = _blank(chunk) + chunk.body if placed.in_final else chunk.text
+    if placed.instead:
+        text = _blank(chunk) + "".join(f"{line}\n" for line in placed.instead)
     if placed.role is not None and placed.role.lacks_venv:
         word = placed.role.lacks_venv
         text = re.sub(rf"(?<=\s){re.escape(word)}(?=[\s;\\&]|\Z)", f"{word} python3-venv", text, count=1)
@@ -71,8 +73,11 @@ def _in_builder(placed: Placed, chunk: Chunk) -> str:
 def _final(split: Split, pairs: list[tuple[Placed, Chunk]]) -> str:
     pieces: list[str] = []
     seen: set[str] = set()
+    anchor = _anchor(split)
     for placed, chunk in pairs:
         role = placed.role
+        if placed.instruction is anchor is not split.first:
+            pieces.append(_copied(split, chunk))
         if role is not None and role.manager is not None and (role.tools or role.installs_python):
             kept = [name for name in role.kept if name not in seen]
             seen.update(kept)
@@ -80,9 +85,23 @@ def _final(split: Split, pairs: list[tuple[Placed, Chunk]]) -> str:
                 pieces.append(_lead(chunk, placed) + _install(placed, kept))
         elif placed.in_final:
             pieces.append(chunk.text)
-        if placed.instruction is split.first:
-            pieces.append(f"{_blank(chunk)}COPY --from={split.name} {VENV} {VENV}\n{_PATH}")
+        if placed.instruction is anchor is split.first:
+            pieces.append(_copied(split, chunk))
     return "".join(pieces)
+
+
+def _anchor(split: Split) -> Instruction:
+    """Where the packages come: in the place of the installation, or in front of sources that were copied for it."""
+    for placed in split.placed:
+        if placed.instruction is split.first:
+            break
+        if isinstance(placed.instruction, Copy | Add) and placed.in_builder and placed.in_final:
+            return placed.instruction
+    return split.first
+
+
+def _copied(split: Split, chunk: Chunk) -> str:
+    return f"{_blank(chunk)}COPY --from={split.name} {VENV} {VENV}\n{_PATH}"
 
 
 def _lead(chunk: Chunk, placed: Placed) -> str:

@@ -108,14 +108,14 @@ def test_the_example_of_the_project_ends_on_the_slim_base() -> None:
         "WORKDIR /src",
         "RUN python3 -m venv /opt/venv",
         "ENV PATH=/opt/venv/bin:$PATH",
-        "COPY . .",
+        "COPY . .",  # it includes the other file
         "RUN pip install -r requirements-train.txt",
         "",
         "FROM python:3.11-slim",
         "WORKDIR /src",
-        "COPY . .",
         "COPY --from=builder /opt/venv /opt/venv",
         "ENV PATH=/opt/venv/bin:$PATH",
+        "COPY . .",
         "RUN python3 src/train.py /model",
         "EXPOSE 8080",
         'CMD ["python3", "/src/src/serve.py"]',
@@ -219,6 +219,15 @@ def test_weights_do_not_go_through_the_builder() -> None:
     assert isinstance(found, str)
     assert found.count("COPY model.onnx /m/\n") == 1
     assert found.index("COPY model.onnx") > found.index("\nFROM ")
+
+
+def test_of_everything_the_builder_gets_the_requirements() -> None:
+    text = HEAD + "WORKDIR /app\n\nCOPY . .\nRUN pip install -r requirements.txt\nCMD python a.py\n"
+    assert divided(text, {"requirements.txt": "a\n", "a.py": ""}) == (
+        "FROM python:3.12-slim AS builder\nWORKDIR /app\n\nRUN python3 -m venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\n"
+        "COPY requirements.txt .\nRUN pip install -r requirements.txt\n\nFROM python:3.12-slim\nWORKDIR /app\n\n"
+        "COPY --from=builder /opt/venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\n\nCOPY . .\nCMD python a.py\n"
+    )
 
 
 HEAD = "FROM python:3.12-slim\n"
