@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 from hypothesis import strategies as st
 
 from differential import words
-from differential.commands import runs
+from differential.commands import is_wrong_mount, runs
 from differential.contexts import contexts, further, named
 from differential.files import Sources, copies
 from differential.words import mostly
+from slimstage.diagnostics import Source, Span
+from slimstage.dockerfile.parse import parse_trigger
+from slimstage.errors import DockerfileError
 from support.buildkit_case import Case
 
 _sampled = st.sampled_from
@@ -74,9 +79,27 @@ def _instructions(draw: st.DrawFn, known: Sources, number: int) -> str:
         made = draw(st.one_of(words.users, words.shells))
     else:
         made = draw(words.config)
-    if draw(st.integers(0, 17)) == 17:
+    if draw(st.integers(0, 17)) == 17 and _makes_sense(made):
         return f"ONBUILD {made}"
     return made
+
+
+def _makes_sense(instruction: str) -> bool:
+    """A trigger that does not is refused by us where it is written: docs/decisions/0013-where-we-differ.md."""
+    try:
+        parse_trigger(instruction, _NOWHERE)
+    except DockerfileError:
+        return False
+    return True
+
+
+_NOWHERE = Span(Source("", ""), 1, 1, 1, 1)
+_MOUNT = re.compile(r"--mount=\S*")
+
+
+def _without_wrong_mounts(instruction: str) -> str:
+    """For stages that may not be needed."""
+    return _MOUNT.sub(lambda flag: "" if is_wrong_mount(flag[0]) else flag[0], instruction)
 
 
 @st.composite
@@ -100,7 +123,8 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
     starts: set[str] = set()
     bare = {"scratch"}
     """Of these not every directory is there through which a WORKDIR goes."""
-    for number in range(draw(_sampled((1, 1, 2, 2, 3, 4)))):
+    count = draw(_sampled((1, 1, 2, 2, 3, 4)))
+    for number in range(count):
         start = draw(_sampled((*bases, "base", "base", "rich", "scratch", *(stages * 3), "${B_:-base}")))
         starts.add(start.lower())
         platform = draw(_PLATFORMS)
@@ -115,6 +139,8 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
             if start.lower() in bare:
                 # RUN in /missing/../x makes /missing with BuildKit: docs/differential.md.
                 made = made.replace("/etc/../y", "/y").replace("/tmp/../k", "/k")
+            if number < count - 1 or made.startswith("ONBUILD "):
+                made = _without_wrong_mounts(made)
             lines += [made, ""] if draw(st.integers(0, 9)) == 9 else [made]
         if start.lower() in bare:
             bare.add(name.lower() or str(number))
@@ -124,6 +150,8 @@ def cases(draw: st.DrawFn, flags: frozenset[str]) -> Case:
         name: draw(_sampled(_ARGS[name])) for name in draw(st.lists(_sampled(sorted(_ARGS)), max_size=3, unique=True))
     }
     target = draw(_sampled(("", "", "", "", *stages, *(name.upper() for name in stages))))
+    if any(is_wrong_mount(flag) for flag in _MOUNT.findall("\n".join(lines))):
+        target = ""  # the last stage must be needed
     # A directory is no image: BuildKit cannot export one, and what stands on one has no history for it.
     images = {*starts, args.get("B_", ""), (target or name).lower()}
     more = {each: files for each, files in more.items() if each not in images}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from differential.words import mostly
+from slimstage.dockerfile.mounts import parse_mount
+from slimstage.errors import DockerfileError
 
 _sampled = st.sampled_from
 
@@ -155,6 +157,17 @@ def _is_tmpfs_in_bind(flags: list[str]) -> bool:
         options = dict(each.partition("=")[::2] for each in flag.removeprefix("--mount=").split(","))
         places.setdefault(options.get("type", "bind"), []).append(options.get("target", ""))
     return any(tmpfs.startswith(f"{bind}/") for tmpfs in places["tmpfs"] for bind in places["bind"])
+
+
+def is_wrong_mount(flag: str) -> bool:
+    """A mount that makes no sense: BuildKit says so only of stages that are needed (docs/decisions/0013-where-we-differ.md)."""
+    if not flag.startswith("--mount="):
+        return False
+    try:
+        parse_mount(flag.removeprefix("--mount="), None)
+    except DockerfileError as error:
+        return error.code != "from-variable"
+    return False
 
 
 @st.composite

@@ -54,6 +54,8 @@ def kind_of(sentence: str) -> str:
     """The sentence without names, numbers and digests: two of one kind have probably one cause."""
     part, _, rest = sentence.partition(": ")
     words = re.findall(r"nothing|gone|succeeds|fails|@now|@\d+|[a-z.]+=|-> ", rest)
+    if part == "status":  # why one of them failed: two causes are not one kind
+        return f"{part} " + re.sub(r"\"[^\"]*\"|'[^']*'|\S*[/\d=$]\S*|[a-z0-9]{25}", "…", rest)[:160]
     key = rest.split(":")[0] if part == "config" else ""
     return f"{part} {key} " + " ".join(
         "@time" if word.startswith("@") and word != "@now" else word for word in words[:6]

@@ -70,6 +70,9 @@ def lower_mount(
             hint="write target=DIRECTORY",
         )
     if options.type == "tmpfs":
+        if paths.absolute(options.source or "") != "/":
+            # BuildKit finds out when the step is to run: there is nothing in an empty file system.
+            raise PlanError('a tmpfs mount takes no "source"', code="bad-mount", span=flag.span)
         return TmpfsMount(target, options.size_bytes)
     path = paths.absolute(options.source or "")
     source = find(options.from_, flag.span) if options.from_ else None

@@ -195,7 +195,7 @@ class StageTable:
                 except DockerfileError as error:
                     error.at(mount.span)
                     raise
-                if options.from_ and options.type != "tmpfs":
+                if options.from_:  # which a tmpfs does not look at, but it must be there
                     yield self._edge(stage, options.from_, "mount", mount.span)
 
     def loose_faults(self, stage: Stage) -> tuple[Diagnostic, ...]:

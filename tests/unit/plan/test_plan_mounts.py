@@ -164,13 +164,31 @@ def test_a_number_names_no_stage_of_a_mount() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["type=cache,target=/", "target=/..", "type=tmpfs,target=/.", "type=bind,source=a", "type=ssh,source=x"]
+    "value",
+    [
+        "type=cache,target=/",
+        "target=/..",
+        "type=tmpfs,target=/.",
+        "type=bind,source=a",
+        "type=ssh,source=x",
+        "type=tmpfs,target=/t,source=/x",
+    ],
 )
 def test_a_mount_that_cannot_be_is_refused_at_the_flag(value: str) -> None:
     error = refused(f"FROM busybox\nRUN --mount={value} true\n")
     assert error.code in ("mount-target", "bad-mount")
     assert error.diagnostics[0].span is not None
     assert (error.diagnostics[0].span.line, error.diagnostics[0].span.column > 1) == (2, True)
+
+
+def test_a_tmpfs_has_no_source_but_what_it_names_must_be_there() -> None:
+    for value in ("source=", "source=/", "source=.", "from=a"):
+        graph = planned(f"FROM busybox AS a\nRUN 1\nFROM busybox\nRUN --mount=type=tmpfs,target=/t,{value} true\n")
+        step = runs(graph)[-1]
+        assert step.mounts == (TmpfsMount("/t"),)
+        assert graph.inputs(step.id) == ("s1.0",)
+    late = "FROM busybox AS a\nRUN --mount=type=tmpfs,target=/t,from=b true\nFROM busybox AS b\n"
+    assert refused(late, target="a").code == "stage-later"
 
 
 def test_a_mount_whose_type_turns_out_wrong_is_refused() -> None:
