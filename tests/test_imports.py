@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cache": {*SINGLE, "plan", "oci", "tree", "store", "registry"},
 }
 MAY_IMPORT["compare"] = {*SINGLE, "oci", "tree", "store", "analyze"}
+MAY_IMPORT["report"] = {*SINGLE, "oci", "tree", "store", "analyze", "compare"}
 MAY_IMPORT["lint"] = {*SINGLE, "dockerfile", "oci", "plan", "tree", "context"}
 MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}
