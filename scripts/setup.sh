@@ -10,7 +10,7 @@ wanted=(
   "git git" "make make" "mmdebstrap mmdebstrap" "skopeo skopeo" "umoci umoci" "podman podman" "runc runc"
   "docker-registry docker-registry" "busybox busybox-static" "zstd zstd" "pigz pigz" "strace strace" "setfattr attr"
   "mkfs.ext4 e2fsprogs" "mkfs.xfs xfsprogs" "mkfs.btrfs btrfs-progs" "fuse-overlayfs fuse-overlayfs"
-  "newuidmap uidmap" "qemu-aarch64-static qemu-user-static" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar"
+  "newuidmap uidmap" "qemu-aarch64-static qemu-user-static" "ip iproute2" "capsh libcap2-bin" "gcc gcc" "openssl openssl" "setpriv util-linux" "tar tar" "chromium chromium"
 )
 # A daemon of root's that starts with the machine: only a machine of CI gets it unasked. Tests that want it say so and skip.
 [ -z "${CI:-}" ] || wanted+=("dockerd docker.io")
