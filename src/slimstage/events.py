@@ -210,3 +210,13 @@ Listener: TypeAlias = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """The listener for nobody."""
+
+
+def both(first: Listener, second: Listener) -> Listener:
+    """A listener for two."""
+
+    def listen(event: Event) -> None:
+        first(event)
+        second(event)
+
+    return listen

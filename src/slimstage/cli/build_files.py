@@ -1,4 +1,4 @@
-"""`--iidfile` and `--metadata-file`.
+"""`--iidfile`, `--metadata-file`, and other files that a command writes whole.
 
 Source: Docker's reference of `docker buildx build --metadata-file`; keys as buildx writes them.
 """
@@ -26,7 +26,7 @@ def check_writable(path: str, flag: str) -> None:
 
 def write_image_id(path: str, result: BuildResult) -> None:
     """The image ID and nothing else, no newline, as Docker writes it."""
-    _write(path, result.image_id)
+    write_text(path, result.image_id)
 
 
 def metadata(result: BuildResult) -> dict[str, object]:
@@ -49,11 +49,11 @@ def metadata(result: BuildResult) -> dict[str, object]:
 
 
 def write_metadata(path: str, result: BuildResult) -> None:
-    _write(path, json.dumps(metadata(result), indent=2) + "\n")
+    write_text(path, json.dumps(metadata(result), indent=2) + "\n")
 
 
-def _write(path: str, text: str) -> None:
-    """Whole or not at all: a reader that waits for the file never sees half of it."""
+def write_text(path: str, text: str) -> None:
+    """Whole or not at all: a reader that waits for the file never sees half of it. Raises UsageError."""
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "x", encoding="utf-8") as file:

@@ -76,6 +76,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     option("--iidfile", metavar="PATH", group=_OUTPUT, help="Write the image ID to this file."),
     option("--metadata-file", metavar="PATH", group=_OUTPUT, help="Write what was built to this file, as buildx does."),
     option("--summary", metavar="PATH", group=_OUTPUT, help="Add a summary in Markdown to this file, for a CI job's page."),
+    option("--report", metavar="PATH", group=_OUTPUT, help="Write a page about the build and its image, as one HTML file."),
     option("--progress", metavar="KIND", group=_SHOW, help="auto, plain, tty or json [default: auto]."),
     option("-q", "--quiet", is_flag=True, group=_SHOW, help="Show no progress, print only the image ID."),
     option("--json", "as_json", is_flag=True, group=_SHOW, help="Print one JSON document about the build on stdout."),

@@ -20,6 +20,7 @@ ENTRIES = (
     Entry("build", "build", "Build an image from a Dockerfile", "Build"),
     Entry("check", "check", "Find faults and savings in a Dockerfile", "Build"),
     Entry("analyze", "analyze", "Show where an image's bytes are, and which need not be there", "Build"),
+    Entry("report", "report", "Write a page about an image and its build, as one HTML file", "Build"),
     Entry("run", "run", "Run a command in a new container", "Containers"),
     Entry("ps", "ps", "List containers", "Containers"),
     Entry("logs", "logs", "Show what a container printed", "Containers"),

@@ -26,6 +26,7 @@ from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.plan.render import PlanFormat
+    from slimstage.report.of_build import BuildRecorder
 
 PLAN_FORMATS = ("text", "json", "dot", "mermaid")
 
@@ -67,14 +68,23 @@ def command(session: Session, /, context: str | None, **given: Any) -> int:
         raise UsageError("--quiet and --json both print to stdout", hint="give one of them")
     check_outputs(request.outputs, stdout_is_terminal=is_terminal(sys.stdout), stdout_is_taken=is_quiet or as_json)
     _check_files(given)
+    if given["report"] and request.outputs and not any(each.kind == "image" for each in request.outputs):
+        raise UsageError(
+            "--report is about an image of the store, and this build writes none", hint="add --output type=image"
+        )
     progress_word = given["progress"]
     if progress_word is None and "progress" in settings.build:
         progress_word = settings.build["progress"].value
     kind = choose_kind(progress_word, sys.stderr, is_quiet=is_quiet)
     warnings = BuildWarnings()
-    result = _build(session, request, kind, warnings)
+    recorder = _recorder(given)
+    result = _build(session, request, kind, warnings, recorder)
     if given["load"]:
         _load(session, result)
+    if recorder is not None:
+        from slimstage.cli.reporting import write_build_report
+
+        write_build_report(session, result, recorder, given["report"], context, given)
     shows = kind in ("plain", "tty")
     found = warnings.found(session.store()) if shows or as_json else ()
     _tell(session, replace(result, warnings=(*result.warnings, *found)), given, shows_summary=shows)
@@ -117,18 +127,32 @@ def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) 
 def _check_files(given: dict[str, Any]) -> None:
     from slimstage.cli.build_files import check_writable
 
-    for name, flag in (("iidfile", "--iidfile"), ("metadata_file", "--metadata-file"), ("summary", "--summary")):
+    for name, flag in (("iidfile", "--iidfile"), ("metadata_file", "--metadata-file"), ("summary", "--summary"),
+                       ("report", "--report")):  # fmt: skip
         if given[name]:
             check_writable(given[name], flag)
 
 
-def _build(session: Session, request: BuildRequest, kind: Any, warnings: BuildWarnings) -> BuildResult:
+def _recorder(given: dict[str, Any]) -> BuildRecorder | None:
+    """Keeps what `--report` tells of the build."""
+    if not given["report"]:
+        return None
+    from slimstage.report.of_build import BuildRecorder
+
+    return BuildRecorder()
+
+
+def _build(
+    session: Session, request: BuildRequest, kind: Any, warnings: BuildWarnings, recorder: BuildRecorder | None
+) -> BuildResult:
     from slimstage.build.builder import build
     from slimstage.cli.interrupts import cancelled_by_signals
     from slimstage.cli.secrets import leave_no_core_files
 
     if request.secrets or request.ssh:
         leave_no_core_files()
+    from slimstage.events import both
+
     cancel = threading.Event()
     store = session.store()
     progress = make_progress(kind, sys.stderr, session.colour)
@@ -138,7 +162,8 @@ def _build(session: Session, request: BuildRequest, kind: Any, warnings: BuildWa
         progress = annotated(progress, sys.stderr, request.dockerfile or "Dockerfile")
     try:
         with cancelled_by_signals(cancel):
-            return build(request, store, progress, cancel, warnings.look)
+            listener = both(progress, recorder) if recorder else progress
+            return build(request, store, listener, cancel, warnings.look)
     finally:
         progress.close()
 
