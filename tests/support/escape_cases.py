@@ -25,6 +25,7 @@ _PUSH, _UPLOAD = "unit/registry/test_registry_push", "unit/registry/test_registr
 _LOGGING_IN = "integration/test_login_command"
 _REFERRERS = "unit/registry/test_registry_referrers"
 _TRANSFER, _SIGNATURES = "unit/transfer/test_transfer_copy", "unit/transfer/test_transfer_signatures"
+_ANALYSE = "unit/analyze/test_analyze_analyse"
 _COPY, _USER, _KEYS = "unit/build/test_copy_step", "unit/oci/test_oci_user", "unit/cache/test_cache_keys"
 
 _NAMED = (
@@ -280,10 +281,42 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_TRANSFER}::test_docker_archive_paths_lead_nowhere_outside",
         ),
     },
+    "analysis-slim-sbom-export": {
+        "analysis-executes-image": (f"{_ANALYSE}::test_nothing_of_an_image_is_imported_or_run",),
+        "record-traversal": (
+            "unit/analyze/test_analyze_record::test_a_record_that_leads_outside_is_marked_and_the_rest_counts",
+            "unit/analyze/test_analyze_ownership::test_a_record_that_names_what_is_not_the_packages_takes_nothing_outside",
+        ),
+        "entrypoint-traversal": (
+            f"{_ANALYSE}::test_nothing_of_an_image_is_imported_or_run",
+            "unit/analyze/test_analyze_starts::test_a_command_that_leads_outside_finds_nothing_of_the_host",
+        ),
+        "elf-malformed": (
+            f"{_ANALYSE}::test_what_lies_is_a_fault_and_the_rest_counts",
+            "unit/analyze/test_analyze_elf::test_names_that_overlap_are_not_copied_without_end",
+            "unit/analyze/test_analyze_elf::test_sizes_that_are_claimed_allocate_nothing",
+            "unit/analyze/test_analyze_elf::test_a_chain_of_versions_that_leads_back_ends",
+        ),
+        "model-file-parsing": (
+            f"{_ANALYSE}::test_nothing_of_an_image_is_imported_or_run",
+            f"{_ANALYSE}::test_what_lies_is_a_fault_and_the_rest_counts",
+        ),
+        "sbom-metadata-injection": (
+            "unit/analyze/test_bill::test_any_name_and_version_come_back",
+            "unit/analyze/test_bill::test_cyclonedx_keeps_its_schema",
+        ),
+        "export-over-existing": (
+            "integration/test_outputs::test_an_output_replaces_a_symlink_and_does_not_write_through_it",
+            "integration/test_outputs::test_a_fifo_at_the_destination_does_not_hang",
+        ),
+        "slim-removes-needed": (),
+    },
 }  # fmt: skip
 """Area → case → the tests that show it, as FILE::TEST below tests/, without `.py`."""
 
-AWAITED: dict[str, str] = {}
+AWAITED = {
+    "slim-removes-needed": "slim",
+}
 """Cases of which a part waits for a command or flag that is not there yet; a test says when it comes."""
 
 

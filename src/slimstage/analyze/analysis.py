@@ -369,4 +369,5 @@ def type_of(path: str) -> str:
     if ".so." in name and name.rpartition(".so.")[2].replace(".", "").isdigit():
         return ".so"
     stem, dot, ending = name.rpartition(".")
-    return f".{ending}" if dot and stem and len(ending) <= 12 and ending.isalnum() else ""
+    says = dot and stem and len(ending) <= 12 and ending.isalnum() and not ending.isdigit()
+    return f".{ending}" if says else ""

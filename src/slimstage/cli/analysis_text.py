@@ -129,7 +129,9 @@ class AnalysisText:
                 descend(each, path, depth + 1 if path else 0)
 
         descend("", "", 0)
-        return rows[: 2 * self._top]
+        # The largest, in the order of the tree: what holds one of them is no smaller.
+        order = sorted(range(len(rows)), key=lambda each: (-rows[each].size, each))[: 2 * self._top]
+        return [rows[each] for each in sorted(order)]
 
     def _models(self) -> Iterator[str]:
         analysis = self._analysis

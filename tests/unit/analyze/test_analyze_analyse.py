@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import struct
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from slimstage.analyze.analysis import Analysis, AnalysisFinding, type_of
 from slimstage.analyze.budget import Budget, exceeded
 from slimstage.analyze.document import document
+from slimstage.oci.config import ImageConfig
 from support.analysing import analysed, check_sums
 from support.layering import layer_tar
 from support.system_tree import PACKAGES, SYSTEM
@@ -117,8 +120,9 @@ def test_an_empty_image_and_one_without_layers_have_no_bytes(place: Path | None)
 
 
 def test_types_are_endings_that_say_something() -> None:
-    assert [type_of(name) for name in ("a/b.PY", "lib.so.1.2", "x.so.d", ".profile", "a.tar.gz", "README", "a.b-c")] == [
-        ".py", ".so", ".d", "", ".gz", "", "",
+    names = ("a/b.PY", "lib.so.1.2", "x.so.d", ".profile", "a.tar.gz", "README", "a.b-c", "python3.11")
+    assert [type_of(name) for name in names] == [
+        ".py", ".so", ".d", "", ".gz", "", "", "",
     ]  # fmt: skip
 
 
@@ -148,6 +152,41 @@ def test_what_lies_is_a_fault_and_the_rest_counts(place: Path | None) -> None:
     assert [each.name for each in analysis.packages if each.kind == "debian"] == ["x"]
     assert not Path("/tmp/pwned").exists()
     json.dumps(document(analysis))
+
+
+def test_nothing_of_an_image_is_imported_or_run(place: Path | None, tmp_path: Path) -> None:
+    """Each of these writes a file when it is run, imported, loaded or unpickled."""
+    mark = tmp_path / "run"
+    site = "usr/local/lib/python3.11/site-packages"
+    touch = f"import os; os.system('touch {mark}')\n"
+    script = File(f"#!/bin/sh\ntouch {mark}\n".encode(), mode=0o755)
+    tree: Tree = {
+        f"{site}/evil.pth": touch,
+        f"{site}/sitecustomize.py": touch,
+        f"{site}/json.py": touch,
+        f"{site}/evil/__init__.py": touch,
+        f"{site}/evil-1.dist-info/METADATA": "Name: evil\nVersion: 1\n",
+        f"{site}/evil-1.dist-info/entry_points.txt": "[console_scripts]\n../../x = evil:main\n",
+        "usr/bin/python3": script,
+        "usr/bin/ldd": script,
+        "usr/local/bin/pip": script,
+        "app/main.py": touch,
+        "model/m.pkl": pickle.dumps(_Evil(str(mark))),
+        "model/m.joblib": pickle.dumps(_Evil(str(mark))) * 3,
+        "model/pytorch_model.bin": pickle.dumps(_Evil(str(mark))) * 3,
+    }
+    config = ImageConfig("amd64", "linux", cmd=("python3", "/app/main.py"))
+    analysis = analysed(place and place / "image", tree, config=config, entries=("evil",)).analysis
+    assert analysis.python.entries == ("-m evil", "/app/main.py")
+    assert not mark.exists()
+
+
+class _Evil:
+    def __init__(self, mark: str) -> None:
+        self._mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self._mark}",)
 
 
 def test_a_layer_without_an_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

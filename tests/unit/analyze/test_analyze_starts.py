@@ -73,3 +73,9 @@ def test_command_lines_are_followed_to_what_python_starts(
 def test_the_entry_point_stands_before_the_command_and_what_is_given_before_both() -> None:
     found = _starts("main.py", entrypoint=("python3",), given=("tools.run:main", "/app/migrate.py", "main.py"))
     assert found == [("module", "tools.run"), ("script", "app/migrate.py"), ("script", "app/main.py")]
+
+
+def test_a_command_that_leads_outside_finds_nothing_of_the_host() -> None:
+    for command in ("../../../../../../bin/sh", "/proc/self/exe", "/../../bin/sh"):
+        assert _starts(command, "x.py") == []
+    assert _starts("python", "../../../../etc/x.py") == [("script", "etc/x.py")]
