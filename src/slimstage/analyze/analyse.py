@@ -63,6 +63,8 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
     files = contents.files
     for position, path in enumerate(files.paths):
         files.purpose(position, purpose_of(path, files.sizes[position]))
+    for each in examined.weights:
+        files.purpose(contents.seen[each.path], "weights")
     parts = _parts(contents, examined)
     duplicates = find_duplicates(contents)
     again = stored_again(contents)

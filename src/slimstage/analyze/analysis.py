@@ -242,13 +242,21 @@ class Waste:
 
 @dataclass(frozen=True, slots=True)
 class WeightsFile:
-    """A model's file by its header. parameters, dtypes: None and empty where the header does not say."""
+    """A model's file by its header. parameters, dtypes: None and empty where the header does not say.
+
+    tensors: how many arrays. classes: what loading it imports, as `module.name`. external: files beside it with more of it.
+    metadata: what the file says in words.
+    """
 
     path: str
     format: str
     size_bytes: int
     parameters: int | None = None
     dtypes: Mapping[str, int] = field(default_factory=dict)
+    tensors: int = 0
+    classes: tuple[str, ...] = ()
+    external: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
 

@@ -63,6 +63,10 @@ def document(analysis: Analysis) -> dict[str, Any]:
                 "size_bytes": each.size_bytes,
                 "parameters": each.parameters,
                 "dtypes": dict(each.dtypes),
+                "tensors": each.tensors,
+                "classes": list(each.classes),
+                "external": list(each.external),
+                "metadata": dict(each.metadata),
                 "faults": list(each.faults),
             }
             for each in analysis.weights

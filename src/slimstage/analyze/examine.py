@@ -12,6 +12,8 @@ from slimstage.analyze.contents import Contents
 from slimstage.analyze.elf import is_elf, read_elf
 from slimstage.analyze.inventory import weights_format
 from slimstage.analyze.layers import Content
+from slimstage.analyze.purpose import purpose_of
+from slimstage.analyze.weights.read import read_weights
 from slimstage.errors import FormatError
 from slimstage.regex import pattern
 from slimstage.values import dataclass, field
@@ -21,6 +23,8 @@ LEAST_ELF_BYTES = 32 << 10
 _LEAST_SYMBOLS = 4096
 _ELF_NAME = pattern(r".*\.so(?:\.[0-9.]+)?\Z|.*/s?bin/[^/.]+\Z|.*\.(?:node|bin|exe)\Z")
 _PYTHON_PLACES = ("/site-packages/", "/dist-packages/")
+_PICKLES = (".pkl", ".pickle", ".sav")
+"""Whatever it is that was pickled: the file says."""
 _LEAST_PACKAGED_WEIGHTS = 1 << 20
 """A smaller file of weights inside a Python package is its test data."""
 HEAD_ONLY = {".safetensors": 32 << 20, ".gguf": 64 << 20}
@@ -47,7 +51,7 @@ def is_model(path: str, size: int) -> bool:
     """True for what is called like a model's file, and is no test data of a package."""
     if any(place in path for place in _PYTHON_PLACES):
         return size >= _LEAST_PACKAGED_WEIGHTS and weights_format(path.rpartition("/")[2]) not in (None, "model")
-    return size > 0 and weights_format(path) is not None
+    return size > 0 and (path.endswith(_PICKLES) or purpose_of(path, size) == "weights" or bool(weights_format(path)))
 
 
 def examine(contents: Contents) -> Examined:
@@ -90,4 +94,21 @@ def _binary(content: Content, contents: Contents, position: int, found: Examined
 
 def _model(content: Content, contents: Contents, position: int, found: Examined) -> None:
     path = contents.files.paths[position]
-    found.weights.append(WeightsFile(path, weights_format(path) or "", content.size))
+    facts = read_weights(path, content.at, content.size)
+    if facts is not None:
+        found.weights.append(
+            WeightsFile(
+                path,
+                facts.format,
+                content.size,
+                facts.parameters,
+                facts.dtypes,
+                facts.tensors,
+                facts.classes,
+                facts.external,
+                facts.metadata,
+                facts.faults,
+            )
+        )
+    elif not path.endswith(_PICKLES):
+        found.weights.append(WeightsFile(path, weights_format(path) or "unknown", content.size))

@@ -113,6 +113,23 @@ def test_symbols_at_the_end_of_a_library_are_a_part_of_their_own(place: Path | N
     assert _codes(analysis)["unneeded-symbols"].saving_bytes == 20_000 + 64 * 3
 
 
+def test_models_are_known_by_their_headers(place: Path | None) -> None:
+    header = b'{"w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}'
+    tree: Tree = {
+        "model/a.safetensors": struct.pack("<Q", len(header)) + header + bytes(24),
+        "model/b.pkl": pickle.dumps(_Evil("x")),
+        "srv/settings.pkl": b"no pickle",
+        "opt/lib/python3.11/site-packages/x/tests/small.onnx": b"x" * 100,
+    }
+    analysis = analysed(place, tree).analysis
+    found = {each.path: each for each in analysis.weights}
+    assert found.keys() == {"model/a.safetensors", "model/b.pkl"}
+    safe = found["model/a.safetensors"]
+    assert (safe.format, safe.parameters, safe.dtypes, safe.tensors) == ("safetensors", 6, {"float32": 6}, 1)
+    assert found["model/b.pkl"].classes == ("posix.system",)
+    assert analysis.purposes["weights"] == sum(each.size_bytes for each in analysis.weights)
+
+
 def test_an_empty_image_and_one_without_layers_have_no_bytes(place: Path | None) -> None:
     assert analysed(place).analysis.size_bytes == 0
     analysis = analysed(place, {"d": Dir()}).analysis
