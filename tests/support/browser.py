@@ -32,7 +32,7 @@ _ARGUMENTS = (
 )
 _AXE = "4.14.1"
 _AXE_SHA512 = "FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
-_CACHE = PROJECT / ".test-store" / "npm"
+_CACHE = PROJECT / ".test-cache" / "npm"
 
 needs_browser = pytest.mark.skipif(
     not Path(CHROMIUM).exists(), reason=f"no Chromium at {CHROMIUM}: apt-get install chromium"
