@@ -134,7 +134,11 @@ class _Reader:
         step = max(1, 65_536 // max(1, entry_size))
         for first in range(0, count, step):
             rows = min(step, count - first)
-            block = self._data.at(offset + first * entry_size, (rows - 1) * entry_size + needed)
+            try:
+                block = self._data.at(offset + first * entry_size, (rows - 1) * entry_size + needed)
+            except Elsewhere:  # of a file that is shorter than it was, or of which only the beginning was kept
+                self._fault(f"the table of {what}s cannot be read")
+                return
             yield from (unpack(block, row * entry_size) for row in range(rows))
 
     def _first_section(self, offset: int, entry_size: int) -> tuple[int, ...] | None:

@@ -255,3 +255,18 @@ def test_a_chain_of_versions_that_leads_back_ends() -> None:
     for at in range(needs.offset + 16, needs.offset + 16 + 16, 16):
         struct.pack_into("<I", data, at + 12, 0xFFFFFFF0)
     assert "the needed versions pass the end of the file" in read_elf(bytes(data)).faults
+
+
+def test_a_file_of_which_only_the_beginning_is_there_is_read_as_far_as_it_goes() -> None:
+    data = LS.read_bytes()
+
+    class Beginning:
+        size = len(data)
+
+        def at(self, offset: int, count: int, /) -> bytes:
+            return data[: len(data) // 2][offset : offset + count]
+
+    elf = read_elf(Beginning())
+    assert elf.sections == ()
+    assert "the table of section headers cannot be read" in elf.faults
+    assert elf.segments == read_elf(data).segments
