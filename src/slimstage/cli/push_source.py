@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from slimstage.cli.compressing import Compressor
 from slimstage.cli.image_source import ready_index, ready_source
 from slimstage.oci.descriptor import (
     DOCKER_INDEX,
@@ -88,6 +87,8 @@ def _compressed(store: Store, image: StoredImage, ahead: Ahead) -> StoredImage:
     ]
     if not own:
         return image
+    from slimstage.cli.compressing import Compressor  # only when something is compressed
+
     layers, blobs = list(image.layers), list(manifest.layers)
     with Compressor(store) as compressor:
         for number in own:

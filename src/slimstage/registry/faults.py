@@ -5,7 +5,6 @@ Source: distribution-spec v1.1, "Error Codes"; RFC 9110, section 10.2.3 (Retry-A
 
 from __future__ import annotations
 
-import email.utils
 import json
 import threading
 import time
@@ -128,6 +127,8 @@ def retry_after_s(text: str | None) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(int(text[:9]))
+    import email.utils  # a date is rare, and costs a dozen modules
+
     try:
         when = email.utils.parsedate_to_datetime(text)
     except ValueError:

@@ -8,9 +8,6 @@ or package managers that change owners fail. The root of a container keeps all i
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -63,6 +60,8 @@ def mapping(own: int, ranges: Sequence[tuple[int, int]]) -> tuple[IdRange, ...]:
 
 def planned_mappings(uid: int, gid: int) -> tuple[tuple[IdRange, ...], tuple[IdRange, ...]]:
     """What this user's namespace would map: (uids, gids); one id each when ranges or the two programs are missing."""
+    import pwd  # who is root needs none of it
+
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -157,6 +156,8 @@ def _map_parent(
                 if writes_itself:
                     Path(f"/proc/{parent}/{name}").write_text(_lines(ranges))
                 else:
+                    import subprocess
+
                     subprocess.run([_program(program) or program, str(parent), *_lines(ranges).split()], check=True)
             status = 0
     finally:
@@ -168,6 +169,8 @@ def _lines(ranges: Sequence[IdRange]) -> str:
 
 
 def _program(name: str) -> str | None:
+    import shutil
+
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/bin:/bin")
 
 
