@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,6 @@ from support.fake_registry import Answer, FakeRegistry, error_body
 from support.in_process import InProcess
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
-    return InProcess.of(tmp_path, capsys, monkeypatch)
 
 
 def manifest_of(registry: FakeRegistry, name: str) -> Manifest:

@@ -9,36 +9,29 @@ import os
 import random
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from slimstage.digest import digest_bytes, parse_digest
-from slimstage.oci.descriptor import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, OCI_LAYER_GZIP
-from slimstage.oci.manifest import build_index, parse_index, parse_manifest
+from slimstage.oci.descriptor import (
+    DOCKER_LAYER_GZIP,
+    DOCKER_MANIFEST,
+    OCI_LAYER_GZIP,
+)
+from slimstage.oci.manifest import parse_index, parse_manifest
 from slimstage.oci.reference import parse_reference
-from slimstage.store.indexes import IndexMember, StoredIndex
-from slimstage.store.recompress import compression_of
 from slimstage.store.store import Store
 from support.artifacts import MemoryArtifact
 from support.fake_registry import Answer, FakeRegistry, error_body
 from support.fake_uploads import Cut
-from support.images import MemoryImage, memory_image
+from support.images import memory_image
 from support.in_process import InProcess
 from support.indexes import put_image
+from support.pushing import outcomes, store_index
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
 
 BASE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"big": bytes(range(256)) * 9_000})
-
-
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
-    return InProcess.of(tmp_path, capsys, monkeypatch)
-
-
-def outcomes(pushed: dict[str, Any]) -> tuple[int, int, int]:
-    return pushed["sent"]["count"], pushed["mounted"]["count"], pushed["there"]["count"]
 
 
 def test_an_image_that_was_built_here_goes_as_gzip(registry: FakeRegistry, run: InProcess) -> None:
@@ -225,17 +218,6 @@ def test_docker_types_stay(registry: FakeRegistry, run: InProcess) -> None:
     assert {layer.media_type for layer in manifest.layers} == {DOCKER_LAYER_GZIP}
 
 
-def store_index(run: InProcess, name: str, *images: MemoryImage) -> StoredIndex:
-    with Store.open(run.root) as store:
-        stored = [put_image(store, image) for image in images]
-        index = build_index(image.manifest().descriptor(image.config().platform) for image in images)
-        store.blobs.put(index.raw)
-        members = tuple(IndexMember(each.manifest, each.id, each.platform) for each in stored)
-        made = StoredIndex(index.digest, members, 1.0)
-        store.indexes.put(made, (name,))
-        return made
-
-
 def test_an_index_goes_with_all_its_images_or_one_alone(registry: FakeRegistry, run: InProcess) -> None:
     name = f"{registry.host}/team/app:1"
     images = [
@@ -339,32 +321,3 @@ def test_where_blobs_were_is_remembered_and_forgotten(tmp_path: Path) -> None:
         store.origins.put(second, [digest])
         assert [each.repository for each in store.origins.of(digest)] == ["c"]
         assert store.origins.of(other) == []
-
-
-@pytest.mark.parametrize("kind", ["zstd", "estargz", "zstd:chunked"])
-def test_an_image_goes_recompressed_and_the_store_keeps_its_own(
-    registry: FakeRegistry, run: InProcess, kind: str
-) -> None:
-    name = f"{registry.host}/team/app:1"
-    built = run.build(name)
-    _, err = run("push", "--recompress", kind, name)
-    assert f"as {kind}" in err
-    manifest = parse_manifest(registry.manifests["1"][1])
-    assert {compression_of(layer) for layer in manifest.layers} == {kind}
-    assert (manifest.config.digest == built["image_id"]) == (kind != "estargz")
-    (shown,) = run.json("inspect", name)
-    assert shown["Id"] == built["image_id"]
-    again = run.json("push", "--recompress", kind, name)[0]
-    assert outcomes(again) == (0, 0, 3)
-    assert again["digest"] == manifest.digest
-
-
-def test_an_index_goes_recompressed_under_its_platforms(registry: FakeRegistry, run: InProcess) -> None:
-    images = [memory_image({"f": name.encode()}, architecture=name) for name in ("amd64", "arm64")]
-    name = f"{registry.host}/team/app:1"
-    index = store_index(run, name, *images)
-    (pushed,) = run.json("push", "--recompress", "zstd", name)
-    assert pushed["digest"] != index.digest
-    document = parse_index(registry.manifests["1"][1])
-    assert [str(member.platform) for member in document.manifests] == ["linux/amd64", "linux/arm64"]
-    assert "zstd" in run("push", "--recompress", "lzma", name, status=2)[1]

@@ -50,3 +50,9 @@ class InProcess:
         """What `build --json` says of an image of two small layers on the base."""
         (self.context / "Dockerfile").write_text(_DOCKERFILE.format(base=base))
         return self.json("build", "-t", name, *args, str(self.context))
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> InProcess:
+    """Commands on a store of the test's own."""
+    return InProcess.of(tmp_path, capsys, monkeypatch)

@@ -20,18 +20,7 @@ from slimstage.build.scheduler import Progress
 from slimstage.digest import Digest, digest_bytes, digest_json
 from slimstage.errors import StoreError
 from slimstage.oci.config import ImageConfig, to_json
-from slimstage.oci.descriptor import (
-    DOCKER_CONFIG,
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD,
-    OCI_CONFIG,
-    OCI_LAYER,
-    OCI_LAYER_GZIP,
-    OCI_LAYER_ZSTD,
-    Descriptor,
-    Platform,
-)
+from slimstage.oci.descriptor import AS_DOCKER, DOCKER_CONFIG, OCI_CONFIG, OCI_LAYER, Descriptor, Platform
 from slimstage.oci.manifest import Index, Manifest, build_index, build_manifest
 from slimstage.plan.graph import AnyStep, CopyStep, StagePlan, StepId
 from slimstage.store.images import ImageLayer
@@ -40,12 +29,6 @@ from slimstage.store.records import Record
 from slimstage.store.snapshots import LayerId
 from slimstage.store.store import Store
 from slimstage.values import dataclass, replace
-
-_DOCKER_LAYERS = {
-    OCI_LAYER: DOCKER_LAYER,
-    OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
-    OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +56,7 @@ class BuiltImage:
         for layer in self.layers:
             blob = layer.blob or Descriptor(OCI_LAYER, layer.diff_id, layer.size_bytes)
             if uses_docker:
-                blob = replace(blob, media_type=_DOCKER_LAYERS.get(blob.media_type, blob.media_type))
+                blob = replace(blob, media_type=AS_DOCKER.get(blob.media_type, blob.media_type))
             layers.append(blob)
         annotations = annotations_of(output, "manifest", self.platform)
         return build_manifest(config, layers, annotations, uses_docker_types=uses_docker)

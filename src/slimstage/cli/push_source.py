@@ -2,7 +2,8 @@
 
 A layer that was built here is kept as files and named by its uncompressed tar; in a registry it is gzip, as `docker push`
 makes it, and goes there while it is made. The store then has the pushed manifest too, so that the digest a registry shows
-is the store's. An image that came from a registry, or that signatures belong to, keeps its manifest to the byte.
+is the store's. An image that came from a registry, or that signatures or attestations belong to, keeps its manifest to
+the byte.
 """
 
 from __future__ import annotations
@@ -11,16 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from slimstage.cli.image_source import ready_index, ready_source
-from slimstage.oci.descriptor import (
-    DOCKER_INDEX,
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    DOCKER_MANIFEST,
-    OCI_LAYER,
-    OCI_LAYER_GZIP,
-    Descriptor,
-)
-from slimstage.oci.manifest import Index, build_index, build_manifest, parse_index, parse_manifest
+from slimstage.oci.descriptor import AS_DOCKER, DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, Descriptor
+from slimstage.oci.manifest import Index, build_manifest, parse_index, parse_manifest
+from slimstage.oci.referrer import attested
 from slimstage.store.growing import GrowingBlob
 from slimstage.store.images import StoredImage
 from slimstage.store.indexes import StoredIndex
@@ -31,7 +25,7 @@ from slimstage.values import replace
 Ahead: TypeAlias = Callable[[Sequence[Descriptor], Sequence[GrowingBlob]], object]
 """Sends layers that are in the store and layers that are being made; called once for each image that has some of those."""
 
-_COMPRESSED = {OCI_LAYER: OCI_LAYER_GZIP, DOCKER_LAYER: DOCKER_LAYER_GZIP}
+_PLAIN = (OCI_LAYER, DOCKER_LAYER)
 
 
 def push_source(store: Store, image: StoredImage, ahead: Ahead) -> StoreSource:
@@ -47,28 +41,23 @@ def push_index(store: Store, index: StoredIndex, ahead: Ahead) -> tuple[Index, t
     images = [store.images.find(member.image) for member in index.members]
     if store.referrers.list(index.digest) or None in images:
         return ready_index(store, index, has_others=True)  # which also says what is missing
+    old = parse_index(store.blobs.read(index.digest))
+    kept = {attested(entry) for entry in old.manifests}
     members = tuple(
         replace(member, manifest=_compressed(store, replace(image, manifest=member.manifest), ahead).manifest)
+        if image is not None and member.manifest not in kept
+        else member
         for member, image in zip(index.members, images, strict=True)
-        if image is not None
     )
     if members == index.members:
         return ready_index(store, index, has_others=True)
-    old = parse_index(store.blobs.read(index.digest))
-    new = {before.manifest: after.manifest for before, after in zip(index.members, members, strict=True)}
-    document = build_index(
-        [
-            replace(entry, digest=new[entry.digest], size=store.blobs.size_bytes(new[entry.digest]))
-            if entry.digest in new
-            else entry
-            for entry in old.manifests
-        ],
-        old.annotations,
-        uses_docker_types=old.media_type == DOCKER_INDEX,
-        artifact_type=old.artifact_type,
-        subject=old.subject,
-    )
-    store.blobs.put(document.raw)
+    from slimstage.store.recompress import recompressed_index  # only when an image became another one
+
+    made = {
+        before.manifest: parse_manifest(store.blobs.read(after.manifest))
+        for before, after in zip(index.members, members, strict=True)
+    }
+    document = recompressed_index(store.blobs, old, made)
     stored = replace(index, digest=document.digest, members=members)
     store.indexes.put(stored)
     store.indexes.remove(index.digest)
@@ -83,7 +72,7 @@ def _compressed(store: Store, image: StoredImage, ahead: Ahead) -> StoredImage:
     own = [
         number
         for number, blob in enumerate(manifest.layers)
-        if blob.media_type in _COMPRESSED and not store.origins.of(blob.digest)
+        if blob.media_type in _PLAIN and not store.origins.of(blob.digest)
     ]
     if not own:
         return image
@@ -99,7 +88,8 @@ def _compressed(store: Store, image: StoredImage, ahead: Ahead) -> StoredImage:
         for number in own:
             made = compressor.result(layers[number], blobs[number])
             layers[number] = replace(layers[number], blob=made)
-            blobs[number] = replace(made, media_type=_COMPRESSED[blobs[number].media_type])
+            is_docker = blobs[number].media_type == DOCKER_LAYER
+            blobs[number] = replace(made, media_type=AS_DOCKER[made.media_type]) if is_docker else made
     new = build_manifest(
         manifest.config,
         blobs,

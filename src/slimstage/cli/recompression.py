@@ -1,7 +1,7 @@
 """`--recompress KIND` of `save` and `push`: images of the store on their way out in another compression.
 
-The store's own image stays as it is. What belongs to it (signatures, SBOMs) is about its digest, so it does not go along
-with an image that has another one.
+The store's own image stays as it is. What belongs to it (signatures, SBOMs, attestations in an index) is about its digest,
+so it does not go along with an image that has another one.
 """
 
 from __future__ import annotations
@@ -53,4 +53,10 @@ def recompressed_sources(
 
         made[manifest.digest] = recompressed_image(store.blobs, manifest, kind, told=told)
     found = tuple(StoreSource(store.blobs, manifest.digest) for manifest in made.values())
-    return found, None if index is None else recompressed_index(store.blobs, index, made)
+    if index is None:
+        return found, None
+    new = recompressed_index(store.blobs, index, made)
+    if left_out := len(index.manifests) - len(new.manifests):
+        note(f"note: attestations of images in their old form stay behind: {left_out}")
+    listed = {entry.digest for entry in new.manifests}
+    return tuple(source for source in found if source.digest in listed), new

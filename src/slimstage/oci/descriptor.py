@@ -30,6 +30,13 @@ DOCKER_SCHEMA1 = "application/vnd.docker.distribution.manifest.v1"
 
 INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFEST_TYPES = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+AS_DOCKER: Mapping[str, str] = {
+    OCI_LAYER: DOCKER_LAYER,
+    OCI_LAYER_GZIP: DOCKER_LAYER_GZIP,
+    OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD,
+}
+"""The types of layers, as Docker calls the same thing."""
+AS_OCI: Mapping[str, str] = {docker: oci for oci, docker in AS_DOCKER.items()}
 
 
 @dataclass(frozen=True, slots=True)

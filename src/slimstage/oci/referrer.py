@@ -72,6 +72,19 @@ def is_artifact(descriptor: Descriptor) -> bool:
     return descriptor.artifact_type not in (None, OCI_CONFIG, DOCKER_CONFIG)
 
 
+def attested(entry: Descriptor) -> Digest | None:
+    """The image of the same index that an entry is about, when that is an attestation as buildx keeps it; else None.
+
+    Source: BuildKit, docs/attestations/attestation-storage.md.
+    """
+    if entry.annotations.get("vnd.docker.reference.type") != "attestation-manifest":
+        return None
+    try:
+        return parse_digest(entry.annotations.get("vnd.docker.reference.digest", ""))
+    except FormatError:
+        return None
+
+
 def is_artifact_tag(tag: str) -> bool:
     """True for the fallback tag of any digest, and for cosign's tags beside it: `sha256-<hex>.sig`, `.att`, `.sbom`."""
     return _ARTIFACT_TAG.match(tag) is not None

@@ -14,18 +14,15 @@ from slimstage.digest import Digest, digest_bytes
 from slimstage.errors import FormatError, StoreError
 from slimstage.oci.config import LIMIT_BYTES, from_json, to_json
 from slimstage.oci.descriptor import (
+    AS_DOCKER,
+    AS_OCI,
     DOCKER_INDEX,
-    DOCKER_LAYER,
-    DOCKER_LAYER_GZIP,
-    DOCKER_LAYER_ZSTD,
     OCI_CONFIG,
-    OCI_LAYER,
-    OCI_LAYER_GZIP,
-    OCI_LAYER_ZSTD,
     OCI_MANIFEST,
     Descriptor,
 )
 from slimstage.oci.manifest import Index, Manifest, build_index, build_manifest
+from slimstage.oci.referrer import attested
 from slimstage.oci.validate import LAYER_TYPES
 from slimstage.store.blobs import Blobs
 from slimstage.store.growing import GrowingBlob
@@ -145,7 +142,7 @@ def recompressed_image(
         blobs.put(data)
         media_type = described.media_type if uses_docker else OCI_CONFIG
         described = replace(described, media_type=media_type, digest=digest_bytes(data), size=len(data))
-    types = _DOCKER_TYPES if uses_docker else _OCI_TYPES
+    types = AS_DOCKER if uses_docker else AS_OCI
     made_manifest = build_manifest(
         described,
         [replace(layer, media_type=types.get(layer.media_type, layer.media_type)) for layer in layers],
@@ -161,12 +158,16 @@ def recompressed_image(
 def recompressed_index(blobs: Blobs, index: Index, made: Mapping[Digest, Manifest]) -> Index:
     """The index with other manifests in the place of some, stored; the same index when none of them is another.
 
-    made: by the digest that the index has. What is not in it stays as it is.
+    made: by the digest that the index has. What is not in it stays as it is, but for attestations of images that have become
+    others: they are about the old digest, and are left out.
     """
     if all(digest == manifest.digest for digest, manifest in made.items()):
         return index
     members = []
     for member in index.manifests:
+        about = attested(member)
+        if about is not None and about in made and made[about].digest != about:
+            continue
         manifest = made.get(member.digest)
         if manifest is not None:
             new = manifest.descriptor(member.platform, member.annotations)
@@ -184,10 +185,6 @@ def recompressed_index(blobs: Blobs, index: Index, made: Mapping[Digest, Manifes
     )
     blobs.put(found.raw)
     return found
-
-
-_DOCKER_TYPES = {OCI_LAYER: DOCKER_LAYER, OCI_LAYER_GZIP: DOCKER_LAYER_GZIP, OCI_LAYER_ZSTD: DOCKER_LAYER_ZSTD}
-_OCI_TYPES = {docker: oci for oci, docker in _DOCKER_TYPES.items()}
 
 
 class _Digesting:

@@ -215,7 +215,7 @@ def _source(
 
     if kind is not None:
         if isinstance(image, StoredIndex):
-            index, sources = ready_index(store, image)
+            index, sources = ready_index(store, image, has_others=True)
             return recompressed_sources(store, sources, index, kind)
         return recompressed_sources(store, (ready_source(store, image),), None, kind)
 
