@@ -94,7 +94,8 @@ def test_findings_name_the_line_of_the_dockerfile_and_what_is_hidden(wasteful: P
     assert deleted["paths"] == ["data/deep/a"]
     secret = findings["secret-still-there", 9]
     assert (secret["paths"], secret["layer"]) == (["tmp/secret.pem"], 6)
-    assert {layer["stage"] for layer in found["layers"]} == {None, "stage-1"}
+    assert {layer["stage"] for layer in found["layers"]} == {"stage-1"}
+    assert [layer["line"] for layer in found["layers"]] == [3, 4, 5, 6, 7, 8, 9], "of the base that of FROM"
     text = wasteful.run("analyze", "wasteful").out
     assert "copied-again: saves 40 kB" in text
     assert "line 5 of the Dockerfile" in text
@@ -191,3 +192,16 @@ def test_every_attribution_of_every_image_that_tests_share_sums_to_it() -> None:
         for image in store.images.list():
             with stored_layers(store, image, image.id) as layers:
                 check_sums(analyse(layers).analysis)
+
+
+def test_check_tells_at_the_lines_of_the_dockerfile_what_the_image_need_not_have(wasteful: Project) -> None:
+    wasteful.build("-t", "wasteful")
+    done = wasteful.run("check", "--json", "--image", "wasteful", status=1)
+    found = {(each["rule"], each["line"]) for each in done.json()["diagnostics"]}
+    assert {("copied-again", 5), ("deleted-later", 5), ("secret-still-there", 9)} <= found
+    text = wasteful.run("check", "--image", "wasteful", status=1).out
+    assert "secret-still-there: in the image: what looks like a secret is deleted by layer 7" in text
+    wasteful.dockerfile("FROM base\n" * 5 + "RUN true\n" * 5)
+    changed = wasteful.run("check", "--json", "--image", "wasteful", status=None)
+    assert not [each for each in changed.json()["diagnostics"] if each["rule"] == "secret-still-there"]
+    assert "nothing of what it need not have is known to come from a line here" in changed.err

@@ -60,9 +60,19 @@ def stored_layers(store: Store, image: StoredImage, name: str) -> Iterator[Image
 
 
 def _places(store: Store, image: StoredImage) -> Mapping[LayerId, tuple[str, int]]:
-    """Layer → (stage, line), where the image was built here."""
+    """Layer → (stage, line), where the image was built here: of a base's layers those of the FROM that names it."""
     build = store.builds.of(image.id)
     if build is None:
         return {}
-    names = {stage.index: stage.name for stage in build.stages}
-    return {step.layer: (names.get(step.stage, ""), step.line) for step in build.steps if step.layer}
+    stages = {stage.index: stage for stage in build.stages}
+    found: dict[LayerId, tuple[str, int]] = {}
+    root = stages.get(build.target)
+    for _ in stages:
+        if root is not None and root.base_stage is not None:
+            root = stages.get(root.base_stage)
+    if root is not None:
+        found = dict.fromkeys(root.base_layers, (root.name, root.line))
+    for step in build.steps:
+        if step.layer and step.stage in stages:
+            found[step.layer] = (stages[step.stage].name, step.line)
+    return found

@@ -34,6 +34,7 @@ slimstage check                              the Dockerfile here
 slimstage check --fix api/Dockerfile         mend what can be mended without asking
 slimstage check --context . docker/*.Dockerfile
 slimstage check --format sarif > check.sarif
+slimstage check --image app                  with what the image that was built need not have
 slimstage check --rule ml --rule bytes       two groups of rules
 slimstage check --explain UnusedStage        why, and what to do\
 """
@@ -53,6 +54,7 @@ _SEVERITIES = ("info", "warning", "error")
     group=_WHAT,
     help="Set an ARG; NAME alone takes the environment's value.",
 )
+@option("--image", metavar="IMAGE", group=_WHAT, help="Also what need not be in that image, built from the file.")
 @option("--platform", multiple=True, metavar="OS/ARCH", group=_WHAT, help="What is built for [default: this host].")
 @option("--rule", multiple=True, metavar="RULE", group=_WHICH, help="Only this rule or group; may be repeated.")
 @option("--skip", multiple=True, metavar="RULE", group=_WHICH, help="Not this rule or group; may be repeated.")
@@ -76,7 +78,8 @@ def command(session: Session, /, dockerfiles: tuple[str, ...], **given: Any) -> 
     """Find faults and savings in a Dockerfile.
 
     DOCKERFILE is a file, a directory that holds one, or - for stdin; without one it is the Dockerfile here. Nothing is built
-    and nobody is asked: no registry, no store. A slimstage.toml beside the Dockerfile may have a section [check].
+    and nobody is asked: no registry, and no store without --image. A slimstage.toml beside the Dockerfile may have a section
+    [check].
     """
     if given["lists"] or given["explain"] is not None:
         return _tell_of_rules(given)
@@ -93,7 +96,7 @@ def command(session: Session, /, dockerfiles: tuple[str, ...], **given: Any) -> 
         from slimstage.cli.check_fixes import fix_files
 
         jobs = fix_files(jobs)
-    return _told(session, jobs, kind)
+    return _told(session, jobs, kind, given["image"])
 
 
 def _format(given: dict[str, Any]) -> str:
@@ -128,11 +131,15 @@ def _tell_of_rules(given: dict[str, Any]) -> int:
     return 0
 
 
-def _told(session: Session, jobs: Sequence[Job], kind: str) -> int:
+def _told(session: Session, jobs: Sequence[Job], kind: str, image: str | None) -> int:
     remarks: list[Told] = []
     status = hidden = 0
     for job in jobs:
         checked = job.check()
+        if image is not None and not checked.faults:
+            from slimstage.cli.check_image import with_image
+
+            checked = with_image(session, checked, image)
         shown = [each for each in checked.findings if RANK[each.severity or "warning"] >= job.shown]
         hidden += len(checked.findings) - len(shown)
         remarks += told(job.file.name, checked, shown)
