@@ -59,6 +59,9 @@ NAMES: dict[Group, tuple[str, ...]] = {
     "bytes": (
     ),
     "ml": (
+        "TrainingPackagesInFinalStage",
+        "CudaWheelsOnCpu",
+        "HeavyVariant",
         "CudaDevelInFinalStage",
         "CudaInBaseAndWheels",
         "TwoBlasLibraries",

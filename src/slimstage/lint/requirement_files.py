@@ -39,11 +39,13 @@ class Requirements:
     """All lines of a file and of those it includes. is_whole: every file was there and could be read.
 
     options: lines that set something (`--index-url …`, `--extra-index-url …`). files: paths in the context, the first first.
+    constraints: files that are named with `-c`; what they pin is not among the lines.
     """
 
     lines: tuple[Required, ...]
     options: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    constraints: tuple[str, ...] = ()
     is_whole: bool = True
 
 
@@ -56,7 +58,10 @@ def read_requirements(context: ContextView | None, path: str) -> Requirements:
     """The lines of a requirement file of the context. path: from the context's root."""
     reading = _Reading(context)
     reading.file(posixpath.normpath(path))
-    return Requirements(tuple(reading.lines), tuple(reading.options), tuple(reading.files), reading.is_whole)
+    constraints = tuple(dict.fromkeys(reading.constraints))
+    return Requirements(
+        tuple(reading.lines), tuple(reading.options), tuple(reading.files), constraints, reading.is_whole
+    )
 
 
 class _Reading:
@@ -65,6 +70,7 @@ class _Reading:
         self.lines: list[Required] = []
         self.options: list[str] = []
         self.files: list[str] = []
+        self.constraints: list[str] = []
         self.is_whole = True
 
     def file(self, path: str) -> None:
@@ -81,8 +87,11 @@ class _Reading:
 
     def _line(self, line: str, span: Span, path: str) -> None:
         if included := _INCLUDE.match(line):
+            other = posixpath.normpath(posixpath.join(posixpath.dirname(path), included.group(1) or included.group(2)))
             if included.group(1):
-                self.file(posixpath.normpath(posixpath.join(posixpath.dirname(path), included.group(1))))
+                self.file(other)
+            else:
+                self.constraints.append(other)
             return
         if line.startswith("-") and not line.startswith(("-e", "--editable")):
             self.options.append(line)

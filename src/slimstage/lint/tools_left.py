@@ -8,23 +8,14 @@ from __future__ import annotations
 from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Run
 from slimstage.lint.commands.command import Install, Remove, Requested
-from slimstage.lint.split.packages import is_weighty_tool
+from slimstage.lint.knowledge import base_facts, system_tool
+from slimstage.lint.reading import base_image
 from slimstage.lint.subject import StageView, Subject
+from slimstage.lint.wording import size_text
 from slimstage.values import dataclass
 
-FULL_BASES = {
-    "python": "slim",
-    "node": "slim",
-    "ruby": "slim",
-    "golang": None,
-    "rust": None,
-    "gcc": None,
-    "buildpack-deps": None,
-    "maven": None,
-    "gradle": None,
-}
-"""Official images that hold compilers, headers and git: the word in the tag of the same without them; None: there is none."""
-_SMALL_TAGS = ("slim", "alpine", "windowsservercore", "nanoserver")
+_KINDS = frozenset(("compiler", "build", "headers", "source"))
+"""Of the tools that are known, those worth a stage: not pip and the like, which are small, nor debuggers."""
 _SYSTEM = frozenset(("debian", "alpine", "rpm", "conda"))
 
 
@@ -53,39 +44,48 @@ def tools_left(subject: Subject, stage: StageView) -> list[Left]:
             if command.options.virtual and command.options.virtual in removed:
                 continue
             for each in command.packages:
-                if _is_tool(each) and each.name not in removed:
+                if _is_tool(command, each) and each.name not in removed:
                     tools.setdefault(each.name or each.raw, each.span)
         if any(name != "git" for name in tools):
             found.append(Left(stage, instruction, tuple(tools), next(iter(tools.values()))))
     return found
 
 
-def _is_tool(package: Requested) -> bool:
-    if package.kind == "group":
-        return "devel" in package.raw.lower()
-    return package.kind == "name" and is_weighty_tool(package.name)
+def _is_tool(command: Install, package: Requested) -> bool:
+    if package.kind not in ("name", "group"):
+        return False
+    tool = system_tool(command.family, package.name or package.raw.lstrip("@"))
+    return tool is not None and tool.kind in _KINDS
 
 
-def full_base(view: StageView) -> tuple[str, str | None] | None:
+def size_notes(subject: Subject, left: list[Left]) -> tuple[str, ...]:
+    """What is known of the sizes of tools: measured on a small Debian 12."""
+    found: list[str] = []
+    for each in left:
+        for command in subject.commands(each.stage, each.instruction):
+            if not isinstance(command, Install):
+                continue
+            for name in each.tools:
+                tool = system_tool(command.family, name)
+                if tool is None or tool.size_bytes is None or not any(one.name == name for one in command.packages):
+                    continue
+                more = tool.recommended_bytes if not command.options.no_recommends else None
+                with_more = f", {size_text(more)} with what it recommends" if more else ""
+                found.append(f'"{name}" alone adds {size_text(tool.size_bytes)} to a small Debian 12{with_more}')
+    return tuple(dict.fromkeys(found))[:2]
+
+
+def full_base(subject: Subject, view: StageView) -> tuple[str, str | None] | None:
     """The base as FROM has it, and the same without tools, where the stage stands on an image that holds compilers.
 
-    The second is None where the tools are what the image is for.
+    The second is None where no such tag is known. Images of CUDA are a matter of another rule.
     """
     written = view.stage.from_.image
     if view.parent is not None or "$" in written or "@" in written:
         return None
-    name, _, tag = written.removeprefix("docker.io/").removeprefix("library/").partition(":")
-    if name not in FULL_BASES or any(word in tag.split("-") or tag.startswith(word) for word in _SMALL_TAGS):
+    # A named context may stand in for the image: what FROM says is what is meant.
+    base = base_image(written)
+    facts = base_facts(base) if base is not None else None
+    if base is None or facts is None or not facts.has_tools or facts.cuda != "none":
         return None
-    return written, slim_of(name, tag)
-
-
-def slim_of(name: str, tag: str) -> str | None:
-    """`python` and `3.12-bookworm` → `python:3.12-slim-bookworm`."""
-    word = FULL_BASES.get(name)
-    if word is None:
-        return None
-    if tag in ("", "latest"):
-        return f"{name}:{word}"
-    version, dash, suite = tag.partition("-")
-    return f"{name}:{version}-{word}{dash}{suite}"
+    return written, f"{written.partition(':')[0]}:{facts.twin_tag}" if facts.twin_tag else None

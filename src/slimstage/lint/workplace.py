@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.dockerfile.instructions import Cmd, Entrypoint, Healthcheck, Instruction, Run
-from slimstage.lint.commands.command import Install
-from slimstage.lint.requirement_files import read_requirements
+from slimstage.dockerfile.instructions import Cmd, Entrypoint, Healthcheck
+from slimstage.lint.distributions_installed import distributions
 from slimstage.lint.subject import StageView, Subject
 from slimstage.regex import pattern
 
@@ -24,14 +23,21 @@ _NAMES = pattern(
 COMPILES_AT_RUN_TIME = frozenset(
     (
         *("vllm", "deepspeed", "flashinfer", "flashinfer-python", "sglang", "triton", "apache-tvm", "numba", "cython"),
-        *("jupyter", "jupyterlab", "notebook", "gitpython", "dvc", "apache-airflow", "pre-commit", "dbt-core", "cupy"),
+        *("gitpython", "dvc", "apache-airflow", "dbt-core", "cupy"),
     )
 )
-"""Distributions that call a compiler or git themselves, and those with which people do."""
+"""Distributions that call a compiler or git themselves."""
 
 
 def is_workplace(subject: Subject, stage: StageView) -> bool:
-    """True of a stage that starts a shell, or nothing; that is named as one for development; or that uses tools later."""
+    """True of a stage that is started by hand, or in which something uses tools later."""
+    if is_started_by_hand(stage):
+        return True
+    return any(name in COMPILES_AT_RUN_TIME for name in python_names(subject, [*stage.chain()]))
+
+
+def is_started_by_hand(stage: StageView) -> bool:
+    """True of a stage that starts a shell, or nothing, or a tool of building; or that is named as one for development."""
     chain = [*stage.chain()]
     starts = [each for view in chain for each in view.instructions if isinstance(each, Cmd | Entrypoint)]
     if not starts or (stage.stage.name is not None and _NAMES.match(stage.stage.name)):
@@ -42,26 +48,9 @@ def is_workplace(subject: Subject, stage: StageView) -> bool:
     texts = [
         each.text for view in chain for each in view.instructions if isinstance(each, Cmd | Entrypoint | Healthcheck)
     ]
-    if any(_USES.search(text) for text in texts):
-        return True
-    return any(name in COMPILES_AT_RUN_TIME for name in python_names(subject, chain))
+    return any(_USES.search(text) for text in texts)
 
 
 def python_names(subject: Subject, views: list[StageView]) -> Iterator[str]:
     """The distributions that RUNs of these stages install, those of requirement files of the context with them."""
-    for view in views:
-        for instruction in view.instructions:
-            if isinstance(instruction, Run):
-                yield from _names(subject, view, instruction)
-
-
-def _names(subject: Subject, view: StageView, run: Instruction) -> Iterator[str]:
-    assert isinstance(run, Run)
-    for command in subject.commands(view, run):
-        if not isinstance(command, Install) or command.family not in ("python", "conda"):
-            continue
-        yield from (each.name for each in command.packages)
-        for file in command.files:
-            if file.path is not None and file.kind == "requirements":
-                path = file.path.rpartition("/")[2]
-                yield from (line.name for line in read_requirements(subject.context, path).lines)
+    yield from (each.name for each in distributions(subject, views))

@@ -31,6 +31,7 @@ def test_included_files_are_read_from_beside_the_file() -> None:
     found = read(files, "r/all.txt")
     assert [each.name for each in found.lines] == ["y", "x"]
     assert found.files == ("r/all.txt", "r/base.txt")
+    assert found.constraints == ("pins.txt",)
     assert found.is_whole
 
 

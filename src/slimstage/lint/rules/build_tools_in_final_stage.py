@@ -10,7 +10,7 @@ from slimstage.lint.rule import Example, Rule
 from slimstage.lint.rules.final_stage_from_builder import builders_below
 from slimstage.lint.split.offer import offer
 from slimstage.lint.subject import Subject
-from slimstage.lint.tools_left import full_base, tools_left
+from slimstage.lint.tools_left import full_base, size_notes, tools_left
 from slimstage.lint.wording import quoted
 from slimstage.lint.workplace import is_workplace
 
@@ -30,14 +30,14 @@ def check(subject: Subject) -> Iterator[Finding]:
                 RULE.name,
                 f"{where} installs {quoted(left.tools)}, which only building needs",
                 left.span,
-                notes=offered.notes if offered else (),
+                notes=(*size_notes(subject, [left]), *(offered.notes if offered else ())),
                 hint=offered.hint
                 if offered
                 else f'install them in a stage that stands on "{view.name}", and copy the result',
                 fix=offered.fix if offered else None,
                 cause=final.stage.from_.span,
             )
-        if (full := full_base(view)) is not None:
+        if (full := full_base(subject, view)) is not None:
             instead = (
                 f'end on "{full[1]}"' if full[1] else "end on a base that has what running takes, and copy the program"
             )

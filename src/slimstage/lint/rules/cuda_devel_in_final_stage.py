@@ -8,6 +8,7 @@ from slimstage.lint.finding import Finding
 from slimstage.lint.places import word_span
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import StageView, Subject
+from slimstage.lint.workplace import is_workplace
 from slimstage.regex import pattern
 
 _COMPILES_AT_RUN_TIME = pattern(
@@ -21,7 +22,7 @@ _IMAGES = ("nvidia/cuda", "pytorch/pytorch", "rapidsai/base", "nvcr.io/nvidia/cu
 def check(subject: Subject) -> Iterator[Finding]:
     *_, bottom = subject.final.chain()
     base = bottom.base
-    if base is None or base.tag is None or "devel" not in base.tag.split("-"):
+    if base is None or base.tag is None or "devel" not in base.tag.split("-") or is_workplace(subject, subject.final):
         return
     if not base.name.endswith(_IMAGES) or any(_COMPILES_AT_RUN_TIME.search(text) for text in _texts(subject.final)):
         return

@@ -9,7 +9,7 @@ from slimstage.lint.places import word_span
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.split.offer import offer
 from slimstage.lint.subject import Subject
-from slimstage.lint.tools_left import full_base, tools_left
+from slimstage.lint.tools_left import full_base, size_notes, tools_left
 from slimstage.lint.wording import quoted
 from slimstage.lint.workplace import is_workplace
 
@@ -19,7 +19,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     stage = subject.final
     left = tools_left(subject, stage)
-    full = full_base(stage)
+    full = full_base(subject, stage)
     if not left and full is None:
         return
     offered = offer(subject, stage)
@@ -34,7 +34,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         RULE.name,
         message,
         span,
-        notes=offered.notes,
+        notes=(*size_notes(subject, left), *offered.notes),
         hint=offered.hint,
         fix=offered.fix,
         cause=stage.stage.from_.span,

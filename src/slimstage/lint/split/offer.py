@@ -73,7 +73,7 @@ class Offer:
 
 def offer(subject: Subject, stage: StageView) -> Offer:
     """What can be offered for a stage with build tools."""
-    full = full_base(stage)
+    full = full_base(subject, stage)
     final_base = full[1] if full and full[1] else stage.stage.from_.image
     hint = (
         f"build in a first stage, into a virtual environment (python3 -m venv {VENV}), end on {final_base}, and copy it: "

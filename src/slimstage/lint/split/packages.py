@@ -16,13 +16,6 @@ _TOOLS = pattern(
     r"|cython3|python3-(?:dev|pip|setuptools|wheel|venv|full|distutils)|python-dev|python-dev-is-python3|py3-(?:pip|setuptools|wheel)"
     r"|python3\.\d+-(?:dev|venv|distutils))(?:-\d+(?:\.\d+)?)?\Z"
 )
-_WEIGHTY = pattern(
-    r"(?:build-essential|build-base|base-devel|dpkg-dev|gcc|gcc-c\+\+|g\+\+|clang|llvm|gfortran|gcc-gfortran|make|cmake|ninja-build"
-    r"|ninja|meson|rustc|rust|cargo|golang|golang-go|go|git|linux-headers|musl-dev|libc6-dev|libc-dev|glibc-devel|compilers"
-    r"|c-compiler|cxx-compiler|fortran-compiler|gcc_linux-64|gxx_linux-64|gfortran_linux-64|sysroot_linux-64|nodejs-dev"
-    r"|@development-tools|@\"Development Tools\")(?:-\d+(?:\.\d+)?)?\Z"
-)
-"""Tools that are worth a stage of their own; pip and the like are small, and a matter of other rules."""
 _COMPILERS = pattern(r"(?:build-essential|build-base|gcc|g\+\+|clang)(?:-\d+)?\Z")
 _PYTHON_LIBRARY = pattern(r"(?:python3-|py3-)(?!dev|pip|setuptools|wheel|venv|full|distutils|minimal)")
 
@@ -70,13 +63,6 @@ _RUN_TIME: dict[Manager, dict[str, tuple[str, ...]]] = {
 def is_tool(name: str) -> bool:
     """True of a package that only building needs. name: without a version."""
     return _TOOLS.match(name) is not None or name.endswith(("-dev", "-devel"))
-
-
-def is_weighty_tool(name: str) -> bool:
-    """True of a compiler, a build system, headers, version control: what a finding is worth."""
-    if name in ("python3-pip", "python3-venv", "python3-setuptools", "python3-wheel"):
-        return False
-    return _WEIGHTY.match(name) is not None or name.endswith(("-dev", "-devel"))
 
 
 def is_python_library(name: str) -> bool:

@@ -154,6 +154,7 @@ SILENT: dict[str, dict[str, Example]] = {
         "it compiles while it runs": Example(
             "FROM nvidia/cuda:12.6.3-devel-ubuntu24.04\nRUN pip install vllm\nCMD vllm serve\n"
         ),
+        "an image to work in": Example("FROM nvidia/cuda:12.6.3-devel-ubi9\nCMD bash\n"),
         "deepspeed": Example("FROM pytorch/pytorch:2.5.1-cuda12.4-cudnn9-devel\nRUN pip install deepspeed\n"),
         "a devel of something else": Example("FROM quay.io/pypa/x:devel\nCMD x\n"),
         "no tag": Example("ARG BASE\nFROM $BASE\nCMD x\n"),
@@ -252,7 +253,9 @@ def test_an_argument_that_is_passed_on_is_told_at_the_argument() -> None:
 
 
 def test_the_runtime_image_of_the_same_version_is_named() -> None:
-    finding = the_finding("CudaDevelInFinalStage", Example("FROM pytorch/pytorch:2.5.1-cuda12.4-cudnn9-devel AS x\n"))
+    finding = the_finding(
+        "CudaDevelInFinalStage", Example("FROM pytorch/pytorch:2.5.1-cuda12.4-cudnn9-devel AS x\nCMD x\n")
+    )
     assert finding.hint is not None
     assert 'end on "pytorch/pytorch:2.5.1-cuda12.4-cudnn9-runtime"' in finding.hint
     assert (finding.span.column, finding.span.end_column) == (6, 49)
@@ -290,14 +293,22 @@ def test_requirements_go_in_front_of_the_sources() -> None:
     ("text", "files"),
     [
         ("FROM a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
-        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "-r s.txt\n", "s.txt": "x\n"}),
+        ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "-r s.txt\n"}),
         ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", {"r.txt": "./lib\n"}),
         ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt && python b.py\n", {"r.txt": "x\n"}),
         ("FROM a\nWORKDIR /a\nCOPY . .\nRUN make\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
         ("FROM a\nWORKDIR /a\nCOPY --chown=app . .\nRUN pip install -r r.txt\n", {"r.txt": "x\n"}),
         ("FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r.txt\n", None),
     ],
-    ids=["unknown directory", "includes", "a path", "more in the RUN", "between", "owner", "no context"],
+    ids=[
+        "unknown directory",
+        "a missing include",
+        "a path",
+        "more in the RUN",
+        "between",
+        "owner",
+        "no context",
+    ],
 )
 def test_requirements_are_left_where_moving_them_is_not_certain(text: str, files: dict[str, str | int] | None) -> None:
     finding = the_finding("DependenciesAfterSource", Example(text, files))
@@ -312,3 +323,15 @@ def test_lock_files_of_other_managers_count() -> None:
         "copy package.json and package-lock.json first, install, and then copy the rest: COPY package.json package-lock.json ./"
     )
     assert (finding.span.line, finding.span.column) == (4, 5)
+
+
+def test_included_files_go_with_the_one_that_includes_them() -> None:
+    text = "FROM a\nWORKDIR /a\nCOPY . .\nRUN pip install -r r/all.txt\n"
+    files: dict[str, str | int] = {
+        "r/all.txt": "-r base.txt\n-c ../pins.txt\n",
+        "r/base.txt": "x\n",
+        "pins.txt": "x==1\n",
+    }
+    assert mended("DependenciesAfterSource", Example(text, files)) == (
+        "FROM a\nWORKDIR /a\nCOPY r/all.txt r/base.txt ./r/\nCOPY pins.txt .\nRUN pip install -r r/all.txt\nCOPY . .\n"
+    )

@@ -108,7 +108,7 @@ def test_the_example_of_the_project_ends_on_the_slim_base() -> None:
         "WORKDIR /src",
         "RUN python3 -m venv /opt/venv",
         "ENV PATH=/opt/venv/bin:$PATH",
-        "COPY . .",  # it includes the other file
+        "COPY requirements-train.txt requirements-serve.txt ./",
         "RUN pip install -r requirements-train.txt",
         "",
         "FROM python:3.11-slim",
