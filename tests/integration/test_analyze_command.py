@@ -95,7 +95,7 @@ def test_findings_name_the_line_of_the_dockerfile_and_what_is_hidden(wasteful: P
     secret = findings["secret-still-there", 9]
     assert (secret["paths"], secret["layer"]) == (["tmp/secret.pem"], 6)
     assert {layer["stage"] for layer in found["layers"]} == {"stage-1"}
-    assert [layer["line"] for layer in found["layers"]] == [3, 4, 5, 6, 7, 8, 9], "of the base that of FROM"
+    assert [layer["line"] for layer in found["layers"]] == [3, 4, 5, 6, 7, 8, 9, 10], "of the base that of FROM"
     text = wasteful.run("analyze", "wasteful").out
     assert "copied-again: saves 40 kB" in text
     assert "line 5 of the Dockerfile" in text

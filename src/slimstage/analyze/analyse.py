@@ -95,7 +95,7 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
         ),
         duplicates=duplicates,
         weights=tuple(examined.weights),
-        cuda=dict(sorted(examined.by_gpu.items())),
+        cuda=dict(sorted(examined.by_gpu.items(), key=lambda item: (-item[1], item[0]))),
         python=python,
         findings=findings,
         symlinks=contents.stack.symlinks,

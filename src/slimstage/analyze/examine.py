@@ -10,6 +10,7 @@ from collections.abc import Callable
 from slimstage.analyze.analysis import WeightsFile
 from slimstage.analyze.contents import Contents
 from slimstage.analyze.elf import is_elf, read_elf
+from slimstage.analyze.fatbin import SECTIONS, read_fatbins
 from slimstage.analyze.inventory import weights_format
 from slimstage.analyze.layers import Content
 from slimstage.analyze.purpose import purpose_of
@@ -90,6 +91,13 @@ def _binary(content: Content, contents: Contents, position: int, found: Examined
         found.faults.append(f"{contents.files.paths[position]}: {elf.faults[0]}")
     if (elf.has_symtab or elf.debug_bytes) and elf.unloaded_bytes >= _LEAST_SYMBOLS:
         found.symbols[position] = min(elf.unloaded_bytes, content.size)
+    if any(section.name in SECTIONS for section in elf.sections):
+        code = read_fatbins(content.at, content.size)
+        found.faults += [f"{contents.files.paths[position]}: {fault}" for fault in code.faults[:1]]
+        if code.by_target:
+            found.gpu[position] = sum(code.by_target.values())
+        for target, size in code.by_target.items():
+            found.by_gpu[target] = found.by_gpu.get(target, 0) + size
 
 
 def _model(content: Content, contents: Contents, position: int, found: Examined) -> None:

@@ -77,15 +77,17 @@ PURPOSES = {
     "build-tools": Text(
         "build-tools",
         "{files} of compilers and build systems: nothing that runs needs them",
-        f"install them in a builder stage: {_STAGES}",
+        "install them in a builder stage, and take only what it makes with COPY --from",
     ),
     "headers": Text(
         "headers",
         "{files} of headers and native sources: only compilers read them",
-        f"compile in a builder stage: {_STAGES}",
+        "compile in a builder stage, and take only what it makes with COPY --from",
     ),
     "static-libraries": Text(
-        "static-libraries", "{files} of static libraries: only linkers read them", f"link in a builder stage: {_STAGES}"
+        "static-libraries",
+        "{files} of static libraries: only linkers read them",
+        "link in a builder stage, and take only what it makes with COPY --from",
     ),
     "debug-symbols": Text(
         "debug-symbols", "{files} of debug information: only debuggers read them", "leave -dbg packages out"

@@ -123,15 +123,19 @@ class _Finder:
         examined, files = self._facts.examined, self._files
         if not examined.gpu:
             return
-        by_gpu = examined.by_gpu
+        # Of PTX a newer GPU makes its code: it is no waste where the GPU is not known.
+        by_gpu = {name: size for name, size in examined.by_gpu.items() if name.startswith("sm_")}
         saving = sum(by_gpu.values()) - max(by_gpu.values(), default=0)
-        listed = ", ".join(f"{name} {size / 1e6:.0f} MB" for name, size in sorted(by_gpu.items()))
-        yield self._made(CODES["other-gpus"], list(examined.gpu), saving_bytes=saving, detail=listed)
+        if saving:
+            listed = ", ".join(f"{name} {size / 1e6:.3g} MB" for name, size in sorted(by_gpu.items(), key=_number))
+            yield self._made(CODES["other-gpus"], list(examined.gpu), saving_bytes=saving, detail=listed)
         if not any(variable.startswith(_GPU_VARIABLES) for variable in self._contents.image.config.env):
-            libraries = [
-                position for position in files.seen() if files.purpose_of(position) == "cuda" and files.sizes[position]
-            ]
-            yield self._made(CODES["gpu-libraries"], list(dict.fromkeys([*libraries, *examined.gpu])))
+            # Of a library that is of use without a GPU only the device code.
+            parts = {position: size for position, size in examined.gpu.items() if files.sizes[position]}
+            for position in files.seen():
+                if files.purpose_of(position) == "cuda" and files.sizes[position]:
+                    parts[position] = files.sizes[position]
+            yield self._made(CODES["gpu-libraries"], list(parts), parts=parts)
 
     def packages(self) -> Iterable[AnalysisFinding]:
         """Python packages that nothing leads to."""
@@ -200,3 +204,9 @@ class _Finder:
 
 def _counted(number: int) -> str:
     return "1 file" if number == 1 else f"{number} files"
+
+
+def _number(target: tuple[str, int]) -> tuple[int, str]:
+    """Of `sm_90a` and its bytes (90, "sm_90a"): architectures in their order."""
+    digits = "".join(filter(str.isdigit, target[0]))
+    return int(digits or 0), target[0]

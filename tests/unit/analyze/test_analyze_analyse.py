@@ -17,6 +17,7 @@ from slimstage.analyze.budget import Budget, exceeded
 from slimstage.analyze.document import document
 from slimstage.oci.config import ImageConfig
 from support.analysing import analysed, check_sums
+from support.fatbins import container, entry, library
 from support.layering import layer_tar
 from support.system_tree import PACKAGES, SYSTEM
 from support.trees import Dir, File, Hardlink, Symlink, Tree, Whiteout
@@ -128,6 +129,21 @@ def test_models_are_known_by_their_headers(place: Path | None) -> None:
     assert (safe.format, safe.parameters, safe.dtypes, safe.tensors) == ("safetensors", 6, {"float32": 6}, 1)
     assert found["model/b.pkl"].classes == ("posix.system",)
     assert analysis.purposes["weights"] == sum(each.size_bytes for each in analysis.weights)
+
+
+def test_device_code_is_counted_by_architecture_and_only_one_is_of_use(place: Path | None) -> None:
+    code = container(entry(2, 80, 40_000), entry(2, 90, 60_000), entry(1, 90, 10_000))
+    data = library(nv_fatbin=code)
+    tree: Tree = {"usr/lib/libmixed.so": data, "opt/lib/python3.11/site-packages/nvidia/x/lib/libx.so.1": data}
+    analysis = analysed(place, tree).analysis
+    assert analysis.cuda == {"sm_90": 2 * 60_064, "sm_80": 2 * 40_064, "ptx_compute_90": 2 * 10_064}
+    assert analysis.purposes["cuda"] == sum(analysis.cuda.values()) // 2 + len(data)
+    found = _codes(analysis)
+    assert found["other-gpus"].saving_bytes == 2 * 40_064
+    assert "sm_80 0.0801 MB, sm_90 0.12 MB" in found["other-gpus"].reason
+    assert found["gpu-libraries"].saving_bytes == analysis.purposes["cuda"]
+    config = ImageConfig("amd64", "linux", env=("NVIDIA_VISIBLE_DEVICES=all",))
+    assert "gpu-libraries" not in _codes(analysed(place and place / "gpu", tree, config=config).analysis)
 
 
 def test_an_empty_image_and_one_without_layers_have_no_bytes(place: Path | None) -> None:
