@@ -58,6 +58,10 @@ def takes_whole_context(subject: Subject, stage: StageView, copy: Copy | Add) ->
 
 def picked(subject: Subject, stage: StageView, copy: Copy | Add) -> list[ContextFile] | None:
     """The files that the instruction brings, those of the ignore file left out; None without a context, or not known."""
+    return subject.once((picked, id(copy)), lambda: _picked(subject, stage, copy))
+
+
+def _picked(subject: Subject, stage: StageView, copy: Copy | Add) -> list[ContextFile] | None:
     if subject.context is None:
         return None
     sources = source_paths(subject, stage, copy)

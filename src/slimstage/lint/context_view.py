@@ -24,8 +24,14 @@ class GivenContext:
     def __init__(self, files: Mapping[str, str | int], ignore: Iterable[Pattern] | None = None) -> None:
         self._files = files
         self._matcher = PatternMatcher(ignore or ())
+        self._found: tuple[ContextFile, ...] | None = None
 
     def files(self) -> Sequence[ContextFile]:
+        if self._found is None:
+            self._found = self._listed()
+        return self._found
+
+    def _listed(self) -> tuple[ContextFile, ...]:
         return tuple(
             ContextFile(
                 path,

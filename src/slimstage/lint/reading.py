@@ -6,7 +6,7 @@ It reads what `plan/` would lower, but takes no fault: of what cannot be resolve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from slimstage.diagnostics import Source as SourceText
 from slimstage.dockerfile.faults import Faults
@@ -16,7 +16,7 @@ from slimstage.dockerfile.reader import LineReader
 from slimstage.dockerfile.syntax import Node, read_nodes
 from slimstage.errors import FormatError, SlimstageError
 from slimstage.lint.scopes import Scopes, known
-from slimstage.lint.subject import BaseImage, ContextView, ImageFacts, Seen, StageView
+from slimstage.lint.subject import BaseImage, ContextView, ImageFacts, Kept, Seen, StageView
 from slimstage.oci.reference import Reference, parse_reference
 from slimstage.plan.contexts import EmptySource, ImageSource, Source, StageSource
 from slimstage.plan.request import PlanRequest
@@ -73,6 +73,7 @@ class Reading:
         self._tie()
         self._scopes = Scopes(dockerfile, request, self.shared)
         self._sources: dict[int, Source | None] = {}
+        self._kept: dict[object, object] = {}
         self._nodes: dict[tuple[int, int], Node] | None = None
         self._scripts: dict[int, Script] = {}
         self._commands: dict[int, Sequence[Command]] = {}
@@ -105,6 +106,12 @@ class Reading:
     def seen(self, stage: StageView, instruction: Instruction) -> Seen:
         """The same in full: also which names have a value that is not known, and which are declared by ARG."""
         return self._scopes.at(stage, instruction)
+
+    def once(self, key: object, make: Callable[[], Kept]) -> Kept:
+        """What `make` gives, made when it is asked for first."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return cast("Kept", self._kept[key])
 
     def node(self, instruction: Instruction) -> Node | None:
         """The instruction split into words, each with its place; None: it is not the file's own text."""

@@ -6,8 +6,8 @@ is walked for the first that wants sizes. Pure but for the `ContextView` that th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from slimstage.dockerfile.instructions import Copy, Dockerfile, Instruction, Run, Stage
 from slimstage.oci.descriptor import Platform
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from slimstage.dockerfile.syntax import Node
     from slimstage.lint.commands.command import Command
     from slimstage.lint.shell.script import Script
+
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,13 @@ class Subject(Protocol):
 
     def seen(self, stage: StageView, instruction: Instruction) -> Seen:
         """The same in full: also which names have a value that is not known, and which are declared by ARG."""
+        ...
+
+    def once(self, key: object, make: Callable[[], Kept]) -> Kept:
+        """What `make` gives, made when it is asked for first: for what several rules work out of the same instruction.
+
+        key: a function and what tells its arguments apart; instructions by `id`, they live as long as the subject.
+        """
         ...
 
     def node(self, instruction: Instruction) -> Node | None:

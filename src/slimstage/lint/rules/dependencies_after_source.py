@@ -30,10 +30,13 @@ def check(subject: Subject) -> Iterator[Finding]:
     for stage in subject.stages:
         if not stage.is_needed:
             continue
-        for position, run in enumerate(stage.instructions):
+        reading = {id(each) for each in context_copies(stage)}
+        copies: list[Copy | Add] = []
+        for run in stage.instructions:
+            if isinstance(run, Copy | Add) and id(run) in reading:
+                copies.append(run)
             if not isinstance(run, Run):
                 continue
-            copies = [each for each in context_copies(stage) if stage.instructions.index(each) < position]
             for command in subject.commands(stage, run):
                 if isinstance(command, Install) and (found := _late(subject, stage, copies, run, command)):
                     yield found
@@ -78,6 +81,10 @@ def _read_by(command: Install) -> tuple[str, ...]:
 
 def _is_wide(subject: Subject, stage: StageView, copy: Copy | Add) -> bool:
     """It brings sources: everything of the context, or a directory with code in it."""
+    return subject.once((_is_wide, id(copy)), lambda: _looks_wide(subject, stage, copy))
+
+
+def _looks_wide(subject: Subject, stage: StageView, copy: Copy | Add) -> bool:
     if takes_whole_context(subject, stage, copy):
         return True
     if subject.context is None:
