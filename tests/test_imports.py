@@ -10,7 +10,7 @@ import pytest
 import slimstage
 
 ROOT = Path(slimstage.__file__).parent
-SINGLE = ("values", "regex", "userns", "diagnostics", "errors", "digest", "events", "together", "version")
+SINGLE = ("values", "regex", "userns", "diagnostics", "errors", "digest", "events", "together", "units", "version")
 
 # Each folder and all that it may import. The order is the order in which data moves.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "digest": {"regex", "errors", "diagnostics"},
     "events": {"values", "digest", "errors", "diagnostics"},
     "together": {"errors"},
+    "units": set(),
     "version": set(),
     "dockerfile": set(SINGLE),
     "oci": set(SINGLE),
@@ -39,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 MAY_IMPORT["compare"] = {*SINGLE, "oci", "tree", "store", "analyze"}
 MAY_IMPORT["report"] = {*SINGLE, "oci", "tree", "store", "analyze", "compare"}
+MAY_IMPORT["explore"] = {*SINGLE, "analyze"}
 MAY_IMPORT["lint"] = {*SINGLE, "dockerfile", "oci", "plan", "tree", "context"}
 MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}

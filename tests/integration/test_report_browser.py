@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def browser() -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Files of reports by name."""
     top = tmp_path_factory.mktemp("reports")
-    files = large_files(40_000)
-    large = replace(usual_report(), tree=fold(files), purposes=purpose_rows(files, PURPOSES))
+    many = large_files(40_000)
+    large = replace(usual_report(), tree=fold(many), purposes=purpose_rows(many, PURPOSES))
     reports: dict[str, Callable[[], Report]] = {
         "usual": usual_report,
         "hostile": hostile_report,
@@ -210,6 +211,28 @@ def test_packages_are_sorted_and_filtered(visit: Callable[..., Visit]) -> None:
     page.locator("#package-filter").fill("")
     page.locator("#package-kind").select_option("debian")
     expect(names).to_have_text(["libc6"])
+
+
+def test_figures_read_as_those_that_are_on_the_page_already(visit: Callable[..., Visit]) -> None:
+    source = files("slimstage.report").joinpath("page", "figures.js").read_text()
+    sizes = [0, 1, 999, 1000, 999_499, 999_500, 1_234_567, 10**9 - 1, 5_220_000_000, 10**15, -3_100_000]
+    pairs = [(0, 9), (9, 0), (1, 10_000), (43, 1000), (994, 10_000), (995, 10_000), (9949, 100_000), (1, 1)]
+    found = visit().page.evaluate(
+        f"([sizes, pairs]) => {{ {source}; return [sizes.map(sizeText), pairs.map(([a, b]) => shareText(a, b))]; }}",
+        [sizes, pairs],
+    )
+    assert found == [[size_text(size) for size in sizes], [share_text(*pair) for pair in pairs]]
+
+
+def test_what_was_found_is_listed_by_name_and_place(visit: Callable[..., Visit]) -> None:
+    page = visit().page
+    page.locator("#map-search").fill("LIB")
+    expect(page.locator("#map-heading")).to_contain_text("found")
+    first = page.locator("#map .entries button").first
+    expect(first.locator(".name")).to_have_text("libtorch_cpu.so")
+    expect(first.locator(".place")).to_have_text("/usr/lib/python3.11/site-packages/torch/lib/")
+    page.locator("#map-search").fill("no such thing")
+    expect(page.locator("#map-heading")).to_have_text("Nothing found ")
 
 
 def test_the_scheme_can_be_chosen(visit: Callable[..., Visit]) -> None:

@@ -39,14 +39,24 @@ class Spool:
 
 
 class BlobLayer:
-    """See `layers.Layer`. open_blob: opens the blob at its beginning. The spool stays the caller's."""
+    """See `layers.Layer`. open_blob: opens the blob at its beginning. The spool stays the caller's.
+
+    digests_all: small files have a digest, too; some 100 bytes of memory for each.
+    """
 
     has_digests = True
 
     def __init__(
-        self, blob: Descriptor, open_blob: Callable[[Descriptor], BinaryIO], facts: LayerFacts, spool: Spool
+        self,
+        blob: Descriptor,
+        open_blob: Callable[[Descriptor], BinaryIO],
+        facts: LayerFacts,
+        spool: Spool,
+        *,
+        digests_all: bool = False,
     ) -> None:
         self.facts = facts
+        self._least_bytes = 0 if digests_all else DIGESTED_BYTES
         self._blob, self._open_blob, self._spool = blob, open_blob, spool
         self._kept: dict[str, tuple[int, int, int]] = {}
         """Path → (offset in the spool, bytes there, size of the file)."""
@@ -74,9 +84,9 @@ class BlobLayer:
         wanted = min(keeps(path, size), size)
         if wanted > self._spool.left_bytes:
             wanted = 0
-        if size < DIGESTED_BYTES and not wanted:
+        if size < self._least_bytes and not wanted:
             return
-        state = hashlib.sha256() if size >= DIGESTED_BYTES else None
+        state = hashlib.sha256() if size >= self._least_bytes else None
         start, left = self._spool.end, wanted
         for chunk in reader.chunks():
             if state is not None:

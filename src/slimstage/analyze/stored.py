@@ -18,8 +18,8 @@ from slimstage.store.store import Store
 
 
 @contextmanager
-def stored_layers(store: Store, image: StoredImage, name: str) -> Iterator[ImageLayers]:
-    """Nothing is unpacked or packed for it. Raises StoreError, BlobMissing, FormatError."""
+def stored_layers(store: Store, image: StoredImage, name: str, *, digests_all: bool = False) -> Iterator[ImageLayers]:
+    """Nothing is unpacked or packed for it. digests_all: as `BlobLayer`. Raises StoreError, BlobMissing, FormatError."""
     config = from_json(store.blobs.read(image.id, LIMIT_BYTES))
     made = instructions(config, len(image.layers))
     places = _places(store, image)
@@ -55,7 +55,7 @@ def stored_layers(store: Store, image: StoredImage, name: str) -> Iterator[Image
             def open_blob(blob: Descriptor) -> BinaryIO:
                 return store.blobs.open(blob.digest)
 
-            layers.append(BlobLayer(stored.blob, open_blob, facts, spool))
+            layers.append(BlobLayer(stored.blob, open_blob, facts, spool, digests_all=digests_all))
         yield ImageLayers(name, image.id, image.manifest, config, tuple(layers))
 
 

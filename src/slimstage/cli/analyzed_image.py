@@ -29,41 +29,44 @@ if TYPE_CHECKING:
     from slimstage.analyze.layers import ImageLayers, Layer
     from slimstage.transfer.source import Source
 
-_DAEMON = "docker-daemon:"
+DAEMON = "docker-daemon:"
 _SAVE_S = 3600
 
 
 @contextmanager
-def analyzed_image(session: Session, text: str, platform: str | None = None) -> Iterator[ImageLayers]:
-    """The image that the text names, its layers open until the end.
+def analyzed_image(
+    session: Session, text: str, platform: str | None = None, *, is_compared: bool = False
+) -> Iterator[ImageLayers]:
+    """The image that the text names, its layers open until the end. is_compared: every file has its digest.
 
     NAME of the store, or a place as `copy` takes it; `docker-daemon:NAME` is what `docker save` gives; the path of an
     archive or layout needs no transport. A name that begins with a registry's host is looked up in the store first.
     Raises UsageError: no such image; and as the place does.
     """
     wanted = wanted_platform(platform)
-    if text.startswith(_DAEMON):
+    if text.startswith(DAEMON):
         with (
-            _saved(text.removeprefix(_DAEMON)) as path,
-            _elsewhere(session, text, Place("docker-archive", path), wanted) as it,
+            _saved(text.removeprefix(DAEMON)) as path,
+            _elsewhere(session, text, Place("docker-archive", path), wanted, is_compared) as it,
         ):
             yield it
         return
-    place = _place(session, text, wanted)
+    place = image_place(session, text, wanted)
     if place.kind == "store":
         from slimstage.analyze.stored import stored_layers
 
         if place.name is None:
             raise UsageError("store: names no image", code="bad-place", hint="write store:NAME")
         store = session.store()
-        with stored_layers(store, get_image(store, place.name, wanted), place.name) as layers:
+        with stored_layers(store, get_image(store, place.name, wanted), place.name, digests_all=is_compared) as layers:
             yield layers
         return
-    with _elsewhere(session, text, place, wanted) as layers:
+    with _elsewhere(session, text, place, wanted, is_compared) as layers:
         yield layers
 
 
-def _place(session: Session, text: str, platform: Platform | None) -> Place:
+def image_place(session: Session, text: str, platform: Platform | None) -> Place:
+    """Where the image is that a text names, as `analyzed_image` takes it. Raises UsageError: the text makes no sense."""
     if "://" not in text and text.partition(":")[0] not in ("oci", "oci-archive", "docker-archive", "store"):
         if os.path.lexists(text) and (os.sep in text or text.endswith((".tar", ".tar.gz", ".tgz", ".tar.zst"))):
             # An archive says itself which of the two kinds it is.
@@ -81,14 +84,16 @@ def _has_host(text: str) -> bool:
 
 
 @contextmanager
-def _elsewhere(session: Session, name: str, place: Place, wanted: Platform | None) -> Iterator[ImageLayers]:
+def _elsewhere(
+    session: Session, name: str, place: Place, wanted: Platform | None, is_compared: bool
+) -> Iterator[ImageLayers]:
     from slimstage.analyze.analyse import keeps_texts
     from slimstage.analyze.blob_layer import BlobLayer, Spool
     from slimstage.analyze.layers import ImageLayers, LayerFacts, instructions
     from slimstage.analyze.table_layer import TableLayer, has_table
 
     with copier(session) as made, made.source(place) as source:
-        manifest, config = _documents(source, wanted)
+        manifest, config = image_documents(source, wanted)
         texts = instructions(config, len(manifest.layers))
         diff_ids = config.diff_ids if len(config.diff_ids) == len(manifest.layers) else (None,) * len(manifest.layers)
         spool = Spool()
@@ -103,13 +108,13 @@ def _elsewhere(session: Session, name: str, place: Place, wanted: Platform | Non
                 if place.kind == "registry" and has_table(blob):
                     layers.append(TableLayer(blob, source.open_at, facts, spool, keeps_texts))
                 else:
-                    layers.append(BlobLayer(blob, open_blob, facts, spool))
+                    layers.append(BlobLayer(blob, open_blob, facts, spool, digests_all=is_compared))
             yield ImageLayers(name, manifest.config.digest, manifest.digest, config, tuple(layers))
         finally:
             spool.close()
 
 
-def _documents(source: Source, wanted: Platform | None) -> tuple[Manifest, ImageConfig]:
+def image_documents(source: Source, wanted: Platform | None) -> tuple[Manifest, ImageConfig]:
     """Manifest and config of the image; of an index those for the platform, or this host's."""
     descriptor, raw = source.top()
     document = parse_document(raw, descriptor.media_type)
@@ -131,7 +136,7 @@ def _saved(name: str) -> Iterator[str]:
             "there is no docker command", code="no-docker", hint="write docker-archive:FILE for a saved image"
         )
     if not name or name.startswith("-"):
-        raise UsageError(f'"{_DAEMON}{name}" names no image', code="bad-place", hint=f"write {_DAEMON}NAME")
+        raise UsageError(f'"{DAEMON}{name}" names no image', code="bad-place", hint=f"write {DAEMON}NAME")
     with tempfile.TemporaryDirectory(prefix="slimstage-") as directory:
         path = os.path.join(directory, "image.tar")
         done = subprocess.run(

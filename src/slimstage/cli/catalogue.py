@@ -18,9 +18,11 @@ class Entry:
 
 ENTRIES = (
     Entry("build", "build", "Build an image from a Dockerfile", "Build"),
-    Entry("check", "check", "Find faults and savings in a Dockerfile", "Build"),
-    Entry("analyze", "analyze", "Show where an image's bytes are, and which need not be there", "Build"),
-    Entry("report", "report", "Write a page about an image and its build, as one HTML file", "Build"),
+    Entry("check", "check", "Find faults and savings in a Dockerfile", "Analysis"),
+    Entry("analyze", "analyze", "Show where an image's bytes are, and which need not be there", "Analysis"),
+    Entry("compare", "compare", "Show what became of an image, or what the stages of a build saved", "Analysis"),
+    Entry("report", "report", "Write a page about an image and its build, as one HTML file", "Analysis"),
+    Entry("explore", "explore", "Look through an image in the terminal", "Analysis"),
     Entry("run", "run", "Run a command in a new container", "Containers"),
     Entry("ps", "ps", "List containers", "Containers"),
     Entry("logs", "logs", "Show what a container printed", "Containers"),

@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from slimstage.cli.image_source import ready_index, ready_source
 from slimstage.oci.descriptor import AS_DOCKER, DOCKER_LAYER, DOCKER_MANIFEST, OCI_LAYER, Descriptor
-from slimstage.oci.manifest import Index, build_manifest, parse_index, parse_manifest
+from slimstage.oci.manifest import Index, Manifest, build_manifest, parse_index, parse_manifest
 from slimstage.oci.referrer import attested
 from slimstage.store.growing import GrowingBlob
-from slimstage.store.images import StoredImage
+from slimstage.store.images import ImageLayer, StoredImage
 from slimstage.store.indexes import StoredIndex
 from slimstage.store.source import StoreSource
 from slimstage.store.store import Store
@@ -64,18 +64,37 @@ def push_index(store: Store, index: StoredIndex, ahead: Ahead) -> tuple[Index, t
     return ready_index(store, stored, has_others=True)
 
 
+def pushed_manifest(store: Store, image: StoredImage) -> Manifest:
+    """The manifest that a push of the image would send; its layers are packed for it and stay, the image stays as it is.
+
+    Raises as `push_source`.
+    """
+    return _packed(store, image, lambda _there, _growing: None)[0]
+
+
 def _compressed(store: Store, image: StoredImage, ahead: Ahead) -> StoredImage:
     """The image with a manifest of compressed layers, kept in the store; itself where there is nothing to compress."""
+    manifest, layers = _packed(store, image, ahead)
+    if manifest.digest == image.manifest:
+        return image
+    store.blobs.put(manifest.raw)
+    stored = replace(image, manifest=manifest.digest, layers=layers)
+    store.images.put(stored)
+    return stored
+
+
+def _packed(store: Store, image: StoredImage, ahead: Ahead) -> tuple[Manifest, tuple[ImageLayer, ...]]:
+    """The manifest with every layer compressed, and the layers with those blobs; as they are where nothing is to be done."""
     manifest = parse_manifest(store.blobs.read(image.manifest))
     if len(manifest.layers) != len(image.layers) or store.referrers.list(image.manifest):
-        return image
+        return manifest, image.layers
     own = [
         number
         for number, blob in enumerate(manifest.layers)
         if blob.media_type in _PLAIN and not store.origins.of(blob.digest)
     ]
     if not own:
-        return image
+        return manifest, image.layers
     from slimstage.cli.compressing import Compressor  # only when something is compressed
 
     layers, blobs = list(image.layers), list(manifest.layers)
@@ -98,7 +117,4 @@ def _compressed(store: Store, image: StoredImage, ahead: Ahead) -> StoredImage:
         artifact_type=manifest.artifact_type,
         subject=manifest.subject,
     )
-    store.blobs.put(new.raw)
-    stored = replace(image, manifest=new.digest, layers=tuple(layers))
-    store.images.put(stored)
-    return stored
+    return new, tuple(layers)

@@ -9,6 +9,8 @@ from slimstage.cli.units import size_text
 from slimstage.compare.stages import StageComparison, StageView
 
 _MOST_PURPOSES = 4
+_LEAST_BYTES = 1_000_000
+"""Of what stayed behind in a stage that is told of by purpose."""
 _SIMPLER = (
     "One stage that does the same is easier to read and to debug.",
     "Keep the stages where a test or build stage is worth having by itself, or where they will come to save something.",
@@ -29,7 +31,7 @@ def stage_sections(comparison: StageComparison, name: str) -> Iterator[Section]:
     if taken:
         yield Section("Copied from stage to stage", (), ("into", "from", "paths", "size", "line"), tuple(taken), (3, 4))
     for stage in comparison.stages:
-        if stage.purposes:
+        if stage.purposes and stage.behind_bytes >= _LEAST_BYTES:
             largest = sorted(stage.purposes.items(), key=lambda item: -item[1])[:_MOST_PURPOSES]
             held = ", ".join(f"{purpose} {size_text(size, ' ')}" for purpose, size in largest if size)
             yield Section("", (f'"{stage.name}" holds, by purpose: {held}.',))

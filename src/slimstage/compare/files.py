@@ -53,7 +53,8 @@ def _compared(old: Opened, before: int, new: Opened, after: int) -> FileChange |
     is_link = files.flags[before] & 2 or others.flags[after] & 2
     if not is_link and sizes[0] != sizes[1]:
         return FileChange(path, "content", *sizes)
-    if not _is_one_layer(old, files.layers[before], new, others.layers[after]):
+    is_empty = not is_link and not sizes[0]
+    if not is_empty and not _is_one_layer(old, files.layers[before], new, others.layers[after]):
         mine, theirs = _digest(old, files.layers[before], path), _digest(new, others.layers[after], path)
         if mine != theirs:
             return FileChange(path, "content", *sizes)

@@ -14,7 +14,7 @@ from slimstage.report.colours import COLOURS, OTHER, purpose_colours
 from slimstage.report.document import document
 from slimstage.report.folding import fold
 from slimstage.report.html import page
-from slimstage.report.record import Report
+from slimstage.report.record import Change, Report
 from slimstage.values import replace
 from support.reports import PURPOSES, hostile_report, large_files, purpose_rows, usual_report
 
@@ -127,6 +127,24 @@ def test_every_link_leads_to_something_and_no_id_is_there_twice() -> None:
     ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert {str(attrs["href"])[1:] for attrs in found.attributes("a")} <= set(ids)
+
+
+def test_the_timeline_has_stages_in_the_order_of_the_dockerfile() -> None:
+    report = usual_report()
+    assert report.timeline is not None
+    backwards = replace(report.timeline, steps=report.timeline.steps[::-1])
+    text = Page(page(replace(report, timeline=backwards))).text
+    timeline = text[text.index("3 steps ran, 1 was cached") :]
+    assert timeline.index("deps 1 ran") < timeline.index("train 1 ran") < timeline.index("serve 1 ran")
+
+
+def test_of_many_changes_the_first_are_shown_and_the_rest_is_folded() -> None:
+    report = usual_report()
+    assert report.comparison is not None
+    packages = tuple(Change(f"package {n}", 100 - n, 0, "python") for n in range(30))
+    found = Page(page(replace(report, comparison=replace(report.comparison, packages=packages, package_count=45))))
+    assert "45 packages changed; the 30 that change most." in found.text
+    assert found.text.index("package 9") < found.text.index("20 more") < found.text.index("package 10")
 
 
 def test_the_same_report_gives_the_same_bytes() -> None:

@@ -165,14 +165,17 @@ class FileMap {
     const { bytes, files } = this.matches;
     const told = this.results.length ? `${countText(files, "file")} found` : "Nothing found";
     this.heading.replaceChildren(told, " ", make("span", { class: "num" }, this.results.length ? sizeText(bytes) : ""));
-    const rows = this.results.slice(0, MOST_ROWS).map((item) => this.row(item, this.files.paths[item.leaf], ""));
+    const rows = this.results.slice(0, MOST_ROWS).map((item) => {
+      const path = this.files.paths[item.leaf];
+      return this.row(item, item.name, "", path.slice(0, path.length - item.name.length) || "/");
+    });
     if (this.results.length > MOST_ROWS) rows.push(make("li", { class: "rest" }, `the ${MOST_ROWS} largest are listed`));
     if (this.files.folded) rows.push(make("li", { class: "rest" }, "Files that are folded are found by their directory alone."));
     this.list.replaceChildren(...rows);
     this.rove(null);
   }
 
-  row(item, name, mark) {
+  row(item, name, mark, place = "") {
     const whole = this.sought ? this.matches.bytes : this.item.size;
     const button = make(
       "button",
@@ -180,6 +183,7 @@ class FileMap {
       make("span", { class: `swatch ${this.files.colour(item.purpose)}`, "aria-hidden": "true" }),
       make("span", { class: "name" }, name + (item.isGroup ? "" : mark)),
       make("span", { class: "num" }, sizeText(item.size)),
+      ...(place ? [make("span", { class: "place", title: place }, place)] : []),
       makeBar(item.size, whole),
     );
     button.item = item;
@@ -212,7 +216,7 @@ class FileMap {
       this.details.replaceChildren();
       return;
     }
-    const facts = [["Path", this.pathOf(item)], ["Size", `${sizeText(item.size)} (${item.size.toLocaleString("en")} bytes)`]];
+    const facts = [[item.isGroup ? "Group" : "Path", this.pathOf(item)], ["Size", `${sizeText(item.size)} (${item.size.toLocaleString("en")} bytes)`]];
     facts.push(["Share", [shareText(item.size, this.item.size) || "0 %", " of what is shown"].join("")]);
     if (item.files !== 1) facts.push(["Files", item.files.toLocaleString("en")]);
     facts.push([item.isDirectory ? "Mostly" : "Purpose", this.files.purposes[item.purpose] ?? "several"]);

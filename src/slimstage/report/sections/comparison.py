@@ -9,18 +9,22 @@ from slimstage.report.markup import Content, Markup, element
 from slimstage.report.record import Change, Comparison, Report
 from slimstage.report.sections.parts import facts, folded, frame, table
 
+_FIRST = 10
+"""Rows that are shown at once."""
+
 
 def section(report: Report) -> Markup | None:
     compared = report.comparison
     if compared is None:
         return None
+    purposes = [each for each in compared.purposes if each.delta_bytes]
     delta = report.image.size_bytes - compared.old.size_bytes
     change = "as large as" if not delta else f"{size_text(abs(delta))} {'larger' if delta > 0 else 'smaller'} than"
     return frame(
         "comparison",
         "Comparison",
         facts(_facts(report, compared)),
-        _changes("By purpose", "Purpose", compared.purposes, len(compared.purposes)),
+        _changes("By purpose", "Purpose", purposes, len(purposes)),
         _changes("Packages", "Package", compared.packages, compared.package_count, "package"),
         _folded_files(compared),
         lead=f"{report.image.name} is {change} {compared.old.name}.",
@@ -44,7 +48,14 @@ def _changes(title: str, what: str, changes: Sequence[Change], count: int, noun:
     lead = f"{count_text(count, noun)} changed" if noun else ""
     if count > len(changes):
         lead += f"; the {len(changes)} that change most"
-    return [element("h3", title), element("p", f"{lead}.") if lead else None, _table(title, what, changes)]
+    most = max(abs(each.delta_bytes) for each in changes)
+    rest = changes[_FIRST:]
+    return [
+        element("h3", title),
+        element("p", f"{lead}.") if lead else None,
+        _table(title, what, changes[:_FIRST], most),
+        folded(f"{len(rest)} more", _table(f"{title}: the rest", what, rest, most)) if rest else None,
+    ]
 
 
 def _folded_files(compared: Comparison) -> Content:
@@ -53,11 +64,12 @@ def _folded_files(compared: Comparison) -> Content:
     title = f"{count_text(compared.file_count, 'file')} changed"
     if compared.file_count > len(compared.files):
         title += f": the {len(compared.files)} that change most"
-    return folded(title, _table("Files that change most", "File", compared.files))
+    return folded(title, _table("Files that change most", "File", compared.files, 0))
 
 
-def _table(caption: str, what: str, changes: Sequence[Change]) -> Markup:
-    most = max(abs(each.delta_bytes) for each in changes)
+def _table(caption: str, what: str, changes: Sequence[Change], most: int) -> Markup:
+    """most: the change of the longest bar, 0: the largest of these."""
+    most = most or max(abs(each.delta_bytes) for each in changes)
     is_detailed = any(each.detail for each in changes)
 
     def row(each: Change) -> tuple[Content, ...]:

@@ -10,6 +10,8 @@ from slimstage.report.sections.parts import bar, folded, frame, table
 
 _UNKNOWN = "How this image was built is not known here: it was pulled or loaded, or its build is no longer remembered."
 
+_COUNTED = "Sizes here are those of the layers that the build made, with what a tar adds for each file."
+
 
 def section(report: Report) -> Markup:
     stages = report.stages
@@ -25,6 +27,7 @@ def section(report: Report) -> Markup:
         else None,
         folded("Stages and copies as tables", rows, _copies(stages)) if drawn else [rows, _copies(stages)],
         _skipped(stages),
+        element("p", _COUNTED, class_="hint"),
         lead=_lead(stages),
     )
 

@@ -40,7 +40,9 @@ def section(report: Report) -> Markup | None:
     if timeline is None or not timeline.steps:
         return None
     end = max((step.end_s for step in timeline.steps), default=0.0)
-    stages = list(dict.fromkeys(step.stage_name for step in timeline.steps))
+    # As in the Dockerfile; those that are not in it come last.
+    order = {step.stage_name: step.stage if step.stage >= 0 else len(timeline.steps) for step in timeline.steps}
+    stages = sorted(order, key=lambda name: order[name])
     groups = [_stage(name, [step for step in timeline.steps if step.stage_name == name], end) for name in stages]
     axis = _axis(end) if end else None
     return frame("timeline", "Timeline", element("div", axis, groups, class_="timeline"), lead=_lead(timeline))

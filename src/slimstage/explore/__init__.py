@@ -1,0 +1,1 @@
+"""A browser of an image in the terminal: layers, files, purposes, packages, findings."""
