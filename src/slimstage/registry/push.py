@@ -146,8 +146,14 @@ class Pusher:
         """
         return self.put_document(target, raw, media_type).digest
 
-    def put_document(self, target: Reference, raw: bytes, media_type: str) -> PutAnswer:
-        """As `put_manifest`, with all that the registry answers."""
+    def put_document(
+        self, target: Reference, raw: bytes, media_type: str, *, only_over: str | None = None
+    ) -> PutAnswer:
+        """As `put_manifest`, with all that the registry answers.
+
+        only_over: the ETag of what has to be there still; where something else is, registries that look at it answer 412,
+        which is raised (HttpError) and not tried again. Source: RFC 9110, "If-Match".
+        """
         target = checked(target)
         digest = digest_bytes(raw)
         if target.digest not in (None, digest):
@@ -159,6 +165,8 @@ class Pusher:
         url = endpoint.url(target.repository, f"manifests/{target.tag or digest}")
         doing = f"push the manifest of {Reference(target.registry, target.repository, target.tag)}"
         headers = {"Content-Type": media_type}
+        if only_over is not None:
+            headers["If-Match"] = only_over
 
         def put() -> PutAnswer:
             response = self._client.send(

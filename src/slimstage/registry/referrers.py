@@ -1,7 +1,8 @@
 """Artifacts that belong to an image in a registry: listed, read and attached.
 
 Registries have the referrers API or have it not. Without it, the list is an index under the tag `sha256-<hex>`, which
-clients keep: two of them at the same time may each lose the other's entry, so what was written is read again.
+clients keep: two of them at the same time may each lose the other's entry. So a list is only written over the one that was
+read, where the registry gives an ETag and minds it, and what was written is read again.
 Source: distribution-spec v1.1, "Listing Referrers", "Pushing Manifests with Subject", "Referrers Tag Schema".
 """
 
@@ -17,6 +18,7 @@ from slimstage.oci.document import LIMIT_BYTES, go_json, read_object
 from slimstage.oci.manifest import Document, Index, build_index, descriptor_fields, parse_document, parse_index
 from slimstage.oci.reference import Reference
 from slimstage.oci.referrer import fallback_tag, referrer_descriptor, refers_to
+from slimstage.regex import pattern
 from slimstage.registry.client import RegistryClient, checked
 from slimstage.registry.documents import ACCEPT, Documents
 from slimstage.registry.faults import HttpError
@@ -29,6 +31,8 @@ Kept: TypeAlias = Literal["registry", "tag"]
 MOST_REFERRERS = 1_000
 _MOST_PAGES = 50
 _NO_API = frozenset({404, 405, 501})
+_STRONG = pattern(r'"[\x21\x23-\x7e]*"\Z')
+"""An ETag that only the same bytes have. Source: RFC 9110, section 8.8.3."""
 _ATTEMPTS = 5
 """Of writing the fallback tag, while others write it, too."""
 
@@ -45,8 +49,13 @@ class PutAnswer(Protocol):
 class PutsDocuments(Protocol):
     """Pushes documents: `registry.push.Pusher`."""
 
-    def put_document(self, target: Reference, raw: bytes, media_type: str) -> PutAnswer:
-        """Puts it under the target's tag, or its digest without one. Raises RegistryError."""
+    def put_document(
+        self, target: Reference, raw: bytes, media_type: str, *, only_over: str | None = None
+    ) -> PutAnswer:
+        """Puts it under the target's tag, or its digest without one. Raises RegistryError.
+
+        only_over: the ETag of what has to be there still, else the error has the status 412.
+        """
         ...
 
 
@@ -82,7 +91,7 @@ class RegistryReferrers:
         repository, subject = checked(repository), parse_digest(subject)
         listed = self._by_api(repository, subject, artifact_type)
         if listed is None:
-            listed = list(self._by_tag(repository, subject).manifests)
+            listed = list(self._by_tag(repository, subject).index.manifests)
         found = {entry.digest: entry for entry in listed}
         if len(found) > MOST_REFERRERS:
             raise FormatError(f"more than {MOST_REFERRERS} artifacts belong to {subject}", code="too-many-entries")
@@ -163,28 +172,29 @@ class RegistryReferrers:
                 raise
             return None
 
-    def _by_tag(self, repository: Reference, subject: Digest) -> Index:
+    def _by_tag(self, repository: Reference, subject: Digest) -> _Tagged:
         """The index under the fallback tag; an empty one when there is none. Raises FormatError (`bad-referrers-tag`)."""
         tag = fallback_tag(subject)
         doing = f"get the list of what belongs to {subject[:19]}… of {repository.repository_name}"
         endpoint = self._client.home(repository)
 
-        def ask() -> tuple[bytes, str | None]:
+        def ask() -> tuple[bytes, str | None, str | None]:
             path = f"manifests/{tag}"
             response = self._client.open(endpoint, repository.repository, path, doing, {"Accept": ACCEPT})
-            return response.body(LIMIT_BYTES), response.header("Content-Type")
+            return response.body(LIMIT_BYTES), response.header("Content-Type"), response.header("ETag")
 
         try:
-            data, media_type = self._client.repeated(endpoint, ask)
+            data, media_type, etag = self._client.repeated(endpoint, ask)
         except HttpError as error:
             if error.status == 404:
-                return build_index(())
+                return _Tagged(build_index(()))
             raise
         try:
             index = parse_index(data, media_type)
             if index.media_type != OCI_INDEX:
                 raise FormatError(f'it is "{index.media_type}"', code="media-type-mismatch")
-            return index
+            # A weak one (`W/…`) never matches.
+            return _Tagged(index, etag if etag and _STRONG.match(etag) else None)
         except FormatError as cause:
             raise FormatError(
                 f'the tag "{repository.repository_name}:{tag}" is to list what belongs to that image, and is no index: '
@@ -196,21 +206,40 @@ class RegistryReferrers:
     def _note(self, repository: Reference, subject: Digest, entry: Descriptor, pusher: PutsDocuments) -> None:
         """Adds the entry to the list under the fallback tag, and looks whether it stayed there."""
         tagged = Reference(repository.registry, repository.repository, fallback_tag(subject))
+        lost = RegistryError(
+            f'the list of what belongs to an image, "{tagged}", is being changed by others all the time',
+            code="lost-update",
+            is_temporary=True,
+            hint="try again in a moment",
+        )
+        refused: _Tagged | None = None
         for failures in range(_ATTEMPTS):
-            index = self._by_tag(repository, subject)
-            if any(listed.digest == entry.digest for listed in index.manifests):
+            found = self._by_tag(repository, subject)
+            if found.has(entry):
                 return
-            lost = RegistryError(
-                f'the list of what belongs to an image, "{tagged}", is being changed by others all the time',
-                code="lost-update",
-                is_temporary=True,
-                hint="try again in a moment",
-            )
             if failures:
                 self._client.pauses.after(failures, lost)
-            pusher.put_document(tagged, _with_entry(index, entry), OCI_INDEX)
-        if not any(listed.digest == entry.digest for listed in self._by_tag(repository, subject).manifests):
+            # Refused over the very list that is there, so what the registry compares is something else.
+            only_over = found.etag if found != refused else None
+            try:
+                pusher.put_document(tagged, _with_entry(found.index, entry), OCI_INDEX, only_over=only_over)
+            except HttpError as error:
+                if error.status != 412 or only_over is None:
+                    raise
+                refused = found
+        if not self._by_tag(repository, subject).has(entry):
             raise lost
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    """The list under the fallback tag, and the ETag that its registry gave it."""
+
+    index: Index
+    etag: str | None = None
+
+    def has(self, entry: Descriptor) -> bool:
+        return any(listed.digest == entry.digest for listed in self.index.manifests)
 
 
 def _with_entry(index: Index, entry: Descriptor) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -182,6 +182,67 @@ def test_an_update_that_another_client_overwrote_is_made_again(registry: FakeReg
     ours = artifact("1")
     assert ends.attach(ours) == "tag"
     assert [entry["digest"] for entry in ends.tagged()] == [OTHER.digest, ours.manifest().digest]
+
+
+def with_etags(
+    registry: FakeRegistry, *, on_the_way: str = "", after_get: Callable[[], object] = lambda: None
+) -> list[str]:
+    """The list has its digest as ETag, and is put over no other one; returns what If-Match said, in order.
+
+    on_the_way: what a proxy adds to the ETag. after_get: called when the list was read.
+    """
+    said: list[str] = []
+
+    def get(request: Request) -> Answer:
+        answer = registry.ordinary(request)
+        if answer.status == 200:
+            answer.headers["ETag"] = f'"{digest_bytes(answer.body)}{on_the_way}"'
+        after_get()
+        return answer
+
+    def put(request: Request) -> Answer | None:
+        said.append(request.headers.get("if-match", ""))
+        there = registry.manifests.get(TAG)
+        is_other = there is None or said[-1] != f'"{digest_bytes(there[1])}"'
+        return Answer(412) if said[-1] and is_other else None
+
+    registry.on("GET", f"/manifests/{TAG}", get)
+    registry.on("PUT", f"/manifests/{TAG}", put)
+    return said
+
+
+def test_a_list_is_written_over_the_one_that_was_read_and_no_other(registry: FakeRegistry, ends: Ends) -> None:
+    ends.attach(artifact("1"))
+    theirs, last = build_index([OTHER]), artifact("2")
+    registry.put_manifest(OTHER.media_type, memory_image({"other": b""}).manifest().raw)
+    before = digest_bytes(registry.manifests[TAG][1])
+    changes = iter([lambda: registry.put_manifest(OCI_INDEX, theirs.raw, TAG)])
+    said = with_etags(registry, after_get=lambda: next(changes, lambda: "")())
+    assert ends.attach(last) == "tag"
+    assert [entry["digest"] for entry in ends.tagged()] == [OTHER.digest, last.manifest().digest]
+    assert said == [f'"{before}"', f'"{theirs.digest}"']
+
+
+def test_an_etag_that_something_on_the_way_has_changed_is_left_out_the_second_time(
+    registry: FakeRegistry, ends: Ends
+) -> None:
+    ends.attach(artifact("1"))
+    said = with_etags(registry, on_the_way="-gzip")
+    assert ends.attach(artifact("2")) == "tag"
+    assert [bool(each) for each in said] == [True, False]
+
+
+@pytest.mark.parametrize("etag", ['W/"abc"', "abc", '"a"b"', ""])
+def test_an_etag_that_says_nothing_of_the_bytes_is_not_sent(registry: FakeRegistry, ends: Ends, etag: str) -> None:
+    def get(request: Request) -> Answer:
+        answer = registry.ordinary(request)
+        answer.headers["ETag"] = etag
+        return answer
+
+    ends.attach(artifact("1"))
+    registry.on("GET", f"/manifests/{TAG}", get)
+    ends.attach(artifact("2"))
+    assert all("if-match" not in request.headers for request in registry.seen(TAG, "PUT"))
 
 
 def test_an_update_that_is_overwritten_every_time_is_an_error(registry: FakeRegistry, ends: Ends) -> None:
