@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from slimstage.oci.descriptor import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
 from slimstage.oci.manifest import Manifest, parse_index, parse_manifest
-from support.fake_registry import Answer, FakeRegistry, error_body
+from support.fake_registry import Answer, FakeRegistry, Request, error_body
 from support.in_process import InProcess
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="builds as root"), pytest.mark.root]
@@ -129,3 +131,47 @@ def test_a_push_without_a_name_is_refused_before_anything_is_built(registry: Fak
     (run.context / "Dockerfile").write_text("FROM scratch\nCOPY none /\n")
     assert "needs a name" in run("build", "--push", str(run.context), status=2)[1]
     assert "needs a name" in run("build", "-o", "type=registry", str(run.context), status=2)[1]
+
+
+def test_what_a_build_pushes_is_signed(registry: FakeRegistry, run: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COSIGN_PASSWORD", "hunter2")
+    run("generate-key-pair")
+    name, other = f"{registry.host}/team/app:1", f"{registry.host}/team/app:2"
+    built = run.build(name, "scratch", "--push", "-t", other, "--sign-key", "cosign.key")
+    (output,) = built["outputs"]
+    assert [each["signatures"][0]["digest"] for each in output["pushed"]] == [built["manifest_digest"]] * 2
+    assert run("verify", "--key", "cosign.pub", name)[0].strip() == built["manifest_digest"]
+    err = run("build", "--push", "-t", name, "--sign-key", "cosign.key", str(run.context))[1]
+    assert f"{name}: signed" in err
+
+
+def test_a_key_that_cannot_sign_is_found_before_anything_is_built(registry: FakeRegistry, run: InProcess) -> None:
+    (run.context / "Dockerfile").write_text("FROM scratch\nCOPY none /\n")
+    name = f"{registry.host}/team/app:1"
+    args = ("build", "-t", name, "--sign-key", "nowhere.key", str(run.context))
+    assert "nowhere.key" in run(*args, "--push", status=2)[1]
+    assert "add --push" in run(*args, status=2)[1]
+
+
+def test_logins_of_one_command_are_in_the_file_that_it_names(
+    registry: FakeRegistry, run: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = "Basic " + base64.b64encode(b"me:secret-word").decode()
+
+    def guard(request: Request) -> Answer | None:
+        if request.headers.get("authorization") == wanted:
+            return None
+        return Answer(401, headers={"WWW-Authenticate": 'Basic realm="tests"'})
+
+    for method in ("GET", "HEAD", "POST", "PATCH", "PUT"):
+        registry.on(method, "/v2/", guard)
+    auth = base64.b64encode(b"me:secret-word").decode()
+    Path("auth.json").write_text(json.dumps({"auths": {registry.host: {"auth": auth}}}))
+    name = f"{registry.host}/team/app:1"
+    run.build(name, "scratch", "--push", "--authfile", "auth.json")
+    assert "wants a login" in run("push", name, status=3)[1]
+    for args in (("push", name), ("pull", name), ("copy", name, "oci:layout")):
+        run(*args, "--authfile", "auth.json")
+    assert "REGISTRY_AUTH_FILE" not in os.environ
+    err = run("pull", name, "--authfile", "nothing.json", status=2)[1]
+    assert "slimstage login --authfile nothing.json" in err

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from slimstage.cli.authfile import authfile
 from slimstage.cli.verb import option
 
 PROGRESS = ("auto", "plain", "tty", "json", "rawjson", "quiet", "none")
@@ -73,6 +74,9 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
            help="Keep the image in the store, and give it to this host's Docker or Podman where there is one."),
     option("--push", is_flag=True, group=_OUTPUT,
            help="Push the image to the registries of its names; the same as -o type=registry."),
+    option("--sign-key", metavar="FILE", group=_OUTPUT,
+           help="Then sign what was pushed with this private key, as `sign` does."),
+    authfile(_OUTPUT),
     option("--iidfile", metavar="PATH", group=_OUTPUT, help="Write the image ID to this file."),
     option("--metadata-file", metavar="PATH", group=_OUTPUT, help="Write what was built to this file, as buildx does."),
     option("--summary", metavar="PATH", group=_OUTPUT, help="Add a summary in Markdown to this file, for a CI job's page."),

@@ -13,6 +13,7 @@ from slimstage.errors import FormatError, UsageError
 from slimstage.oci.reference import parse_reference
 
 if TYPE_CHECKING:
+    from slimstage.cli.registries import Registries
     from slimstage.events import Listener
     from slimstage.store.store import Store
     from slimstage.transfer.copying import Copier
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def copier(session: Session) -> Iterator[Copier]:
-    """Closed at the end. The store is opened only when a place is in it."""
+def copier(session: Session, known: Registries | None = None) -> Iterator[Copier]:
+    """Closed at the end. The store is opened only when a place is in it. known: settings; None: those of this directory."""
     from slimstage.cli.interrupts import closed_by_signals
     from slimstage.cli.registries import registries
     from slimstage.transfer.copying import Copier
 
-    made = Copier(registries(), session.store, stored_source)
+    made = Copier(registries() if known is None else known, session.store, stored_source)
     with closed_by_signals(made.close, threading.Event()):
         yield made
 

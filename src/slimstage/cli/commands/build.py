@@ -16,7 +16,8 @@ from slimstage.cli.outputs import check_outputs
 from slimstage.cli.program import Session
 from slimstage.cli.progress.choose import choose_kind, make_progress
 from slimstage.cli.settings import Settings, find_settings, read_settings
-from slimstage.cli.show import note, print_json
+from slimstage.cli.show import note, plain, print_json
+from slimstage.cli.sign_pushed import signatures_of, signer_of
 from slimstage.cli.terminal import Paint, has_colour, is_terminal
 from slimstage.cli.values import one_of
 from slimstage.cli.verb import pass_session, verb
@@ -27,6 +28,7 @@ from slimstage.values import replace
 if TYPE_CHECKING:
     from slimstage.plan.render import PlanFormat
     from slimstage.report.of_build import BuildRecorder
+    from slimstage.transfer.signatures import Signer
 
 PLAN_FORMATS = ("text", "json", "dot", "mermaid")
 
@@ -72,6 +74,7 @@ def command(session: Session, /, context: str | None, **given: Any) -> int:
         raise UsageError(
             "--report is about an image of the store, and this build writes none", hint="add --output type=image"
         )
+    signer = _signer(request, given["sign_key"])  # a bad key or password is known before anything is built
     progress_word = given["progress"]
     if progress_word is None and "progress" in settings.build:
         progress_word = settings.build["progress"].value
@@ -79,6 +82,8 @@ def command(session: Session, /, context: str | None, **given: Any) -> int:
     warnings = BuildWarnings()
     recorder = _recorder(given)
     result = _build(session, request, kind, warnings, recorder)
+    pushed = [name for output in result.outputs for name in output.pushed]
+    signatures = signatures_of(session, request.registries, pushed, signer)
     if given["load"]:
         _load(session, result)
     if recorder is not None:
@@ -87,7 +92,7 @@ def command(session: Session, /, context: str | None, **given: Any) -> int:
         write_build_report(session, result, recorder, given["report"], context, given)
     shows = kind in ("plain", "tty")
     found = warnings.found(session.store()) if shows or as_json else ()
-    _tell(session, replace(result, warnings=(*result.warnings, *found)), given, shows_summary=shows)
+    _tell(session, replace(result, warnings=(*result.warnings, *found)), signatures, given, shows_summary=shows)
     if found and shows:
         _tell_warnings(session, request, found)
     return 0
@@ -108,6 +113,12 @@ def _settings(dockerfile: str | None, context: str) -> Settings:
     path = find_settings(dockerfile, context)
     settings = read_settings(path) if path else Settings()
     return replace(settings, registries=registries(settings.registries))
+
+
+def _signer(request: BuildRequest, key: str | None) -> Signer | None:
+    if key is not None and not any(output.pushes for output in request.outputs):
+        raise UsageError("--sign-key signs what is pushed, and nothing is", hint="add --push, or use: slimstage sign")
+    return signer_of(key)
 
 
 def _print_plan(session: Session, request: BuildRequest, given: dict[str, Any]) -> None:
@@ -189,7 +200,14 @@ def _load(session: Session, result: BuildResult) -> None:
     note(f"loaded into {program}")
 
 
-def _tell(session: Session, result: BuildResult, given: dict[str, Any], *, shows_summary: bool) -> None:
+def _tell(
+    session: Session,
+    result: BuildResult,
+    signatures: dict[str, dict[str, Any]],
+    given: dict[str, Any],
+    *,
+    shows_summary: bool,
+) -> None:
     from slimstage.cli.build_files import write_image_id, write_metadata
 
     if given["iidfile"]:
@@ -208,7 +226,12 @@ def _tell(session: Session, result: BuildResult, given: dict[str, Any], *, shows
         from slimstage.cli.summary import summary_text
 
         note(summary_text(result, Paint(has_colour(sys.stderr, session.colour))))
+        for name in signatures:
+            note(f"{name}: signed")
     if given["as_json"]:
-        print_json(result)
+        document = plain(result)
+        for pushed in (each for output in document["outputs"] for each in output["pushed"]):
+            pushed.update(signatures.get(pushed["name"], {}))
+        print_json(document)
     elif given["quiet"]:
         sys.stdout.write(result.image_id + "\n")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slimstage.cli.authfile import authfile_option
 from slimstage.cli.copiers import copier, transfer_shown
 from slimstage.cli.program import Session
 from slimstage.cli.show import note, print_json
@@ -40,6 +41,7 @@ slimstage copy --all-tags docker://team/app oci:backup\
 @option("--referrers", is_flag=True, help="Also what belongs to the image: signatures, SBOMs, provenance.")
 @option("--all-tags", is_flag=True, help="Every tag of the repository SRC.")
 @option("-q", "--quiet", is_flag=True, help="Show no progress; print nothing.")
+@authfile_option
 @json_option
 @pass_session
 def command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slimstage.cli.authfile import authfile_option
 from slimstage.cli.image_documents import short_names
 from slimstage.cli.program import Session
 from slimstage.cli.registries import registries
@@ -40,6 +41,7 @@ slimstage pull -a registry.lan:5000/team/app        every tag\
 @option("--platform", metavar="OS/ARCH", help="Of an image for several platforms, this one [default: this host].")
 @option("-q", "--quiet", is_flag=True, help="Show no progress; print the name only.")
 @option("--explain", is_flag=True, help="Say what is here and what would come from where; fetch no layer.")
+@authfile_option
 @json_option
 @pass_session
 def command(

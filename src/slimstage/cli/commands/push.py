@@ -6,23 +6,23 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from slimstage.cli.authfile import authfile_option
 from slimstage.cli.image_documents import identity_of
 from slimstage.cli.program import Session
 from slimstage.cli.recompression import recompress_kind, recompress_option, recompressed_sources
 from slimstage.cli.registries import Registries, registries
 from slimstage.cli.show import note, plain, print_json
+from slimstage.cli.sign_pushed import signatures_of, signer_of
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
 from slimstage.container.images import get_image, wanted_platform
 from slimstage.diagnostics import did_you_mean
-from slimstage.digest import parse_digest
 from slimstage.errors import FormatError, UsageError
 from slimstage.oci.descriptor import Platform
 from slimstage.oci.reference import Reference, familiar, parse_reference
-from slimstage.values import replace
 
 if TYPE_CHECKING:
     from slimstage.build.pushing import ImagePusher
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from slimstage.store.indexes import StoredIndex
     from slimstage.store.source import StoreSource
     from slimstage.store.store import Store
-    from slimstage.transfer.signatures import Signer
     from slimstage.tree.compress import Compression
 
 _EXAMPLES = """\
@@ -55,6 +54,7 @@ slimstage push --json ann/app:1 | jq -r '.[].digest'\
 @recompress_option
 @option("--sign-key", metavar="FILE", help="Then sign what was pushed with this private key, as `sign` does.")
 @option("-q", "--quiet", is_flag=True, help="Show no progress; print the name only.")
+@authfile_option
 @json_option
 @pass_session
 def command(
@@ -81,9 +81,9 @@ def command(
         note("Using default tag: latest")
     names = _all_tags(store, reference) if all_tags else [reference.with_default_tag()]
     found = {str(each): _find(store, each, wanted) for each in names}
-    signer = _signer(sign_key)  # a bad key or password is known before anything goes
+    signer = signer_of(sign_key)  # a bad key or password is known before anything goes
     pushed = _push(session, store, known, names, found, kind, is_quiet=quiet or as_json)
-    signatures = _signed(session, pushed, signer)
+    signatures = signatures_of(session, known, pushed, signer)
     if as_json:
         print_json([plain(each) | signatures.get(each.name, {}) for each in pushed])
         return
@@ -92,34 +92,6 @@ def command(
         sys.stdout.write(f"{each.name}\n" if quiet else f"{tag}: digest: {each.digest} size: {each.size_bytes}\n")
         if each.name in signatures and not quiet:
             note(f"{each.name}: signed")
-
-
-def _signer(key: str | None) -> Signer | None:
-    if key is None:
-        return None
-    from slimstage.cli.keys import private_key
-    from slimstage.transfer.signatures import Signer
-
-    return Signer(private_key(key, "--sign-key"))
-
-
-def _signed(session: Session, pushed: Sequence[PushedName], signer: Signer | None) -> dict[str, dict[str, Any]]:
-    """Signs each digest in each repository once; by name, what --json says of it."""
-    if signer is None:
-        return {}
-    from slimstage.cli.copiers import copier
-    from slimstage.cli.signing import signed_documents
-
-    done: dict[Reference, dict[str, Any]] = {}
-    found: dict[str, dict[str, Any]] = {}
-    with copier(session) as made:
-        for each in pushed:
-            reference = replace(parse_reference(each.name), tag=None, digest=parse_digest(each.digest))
-            if reference not in done:
-                signed = signer.in_registry(made.client, made.pusher, reference)
-                done[reference] = {"signatures": signed_documents(signed)}
-            found[each.name] = done[reference]
-    return found
 
 
 def _reference(name: str, all_tags: bool) -> Reference:

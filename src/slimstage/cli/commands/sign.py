@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from slimstage.cli.authfile import authfile_option
 from slimstage.cli.copiers import copier
 from slimstage.cli.keys import annotations_of, private_key
 from slimstage.cli.program import Session
@@ -33,6 +34,7 @@ cosign verify --key cosign.pub --insecure-ignore-tlog registry.lan:5000/team/app
     metavar="MODE",
     help="oci-1-1: an artifact that belongs to the image; legacy: cosign's tag; both [default: both].",
 )
+@authfile_option
 @json_option
 @pass_session
 def command(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slimstage.cli.authfile import authfile_option
 from slimstage.cli.copiers import copier
 from slimstage.cli.keys import annotations_of, public_key
 from slimstage.cli.program import Session
@@ -33,6 +34,7 @@ slimstage run registry.lan:5000/team/app@$(slimstage verify --key cosign.pub reg
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_images)
 @option("--key", "key", required=True, metavar="FILE", help="The public key, in PEM, or env://VARIABLE.")
 @option("-a", "--annotations", multiple=True, metavar="KEY=VALUE", help="The signature has to say this, too.")
+@authfile_option
 @json_option
 @pass_session
 def command(session: Session, names: tuple[str, ...], key: str, annotations: tuple[str, ...], as_json: bool) -> None:
