@@ -55,7 +55,7 @@ def _svg(stages: Stages, drawing: Drawing, measures: Measures, is_wide: bool, ki
         element("title", _summary(stages), id=f"graph-{kind}"),
         [_ribbon(stages, each, is_wide) for each in ribbons],
         [_card(stages, each.node, _xy(each.main, each.cross, is_wide), measures, is_wide) for each in drawing.cards],
-        [_label(each, is_wide) for each in ribbons if each.size_bytes],
+        [_label(each, is_wide, _is_alone_at_target(each, ribbons)) for each in ribbons if each.size_bytes],
         class_=f"graph {kind}",
         role="img",
         aria_labelledby=f"graph-{kind}",
@@ -175,9 +175,17 @@ def _head(tip: tuple[float, float], width: float, is_wide: bool) -> str:
     return f"M{_pair(corners[0])}L{_pair(corners[1])}L{_pair(corners[2])}Z"
 
 
-def _label(ribbon: Ribbon, is_wide: bool) -> Markup:
-    """The bytes, in the middle of the ribbon's last part."""
-    (x0, y0), (x1, y1) = (_xy(*point, is_wide) for point in ribbon.points[-2:])
+def _is_alone_at_target(ribbon: Ribbon, ribbons: list[Ribbon]) -> bool:
+    """Whether fewer copies arrive where it does than leave where it does: there its label is in nobody's way."""
+    copies = [each for each in ribbons if each.size_bytes]
+    arriving = sum(each.target == ribbon.target for each in copies)
+    return arriving < sum(each.source == ribbon.source for each in copies)
+
+
+def _label(ribbon: Ribbon, is_wide: bool, is_at_target: bool) -> Markup:
+    """The bytes, in the middle of the ribbon's first or last part."""
+    part = ribbon.points[-2:] if is_at_target else ribbon.points[:2]
+    (x0, y0), (x1, y1) = (_xy(*point, is_wide) for point in part)
     return element(
         "text", size_text(ribbon.size_bytes), class_="label", x=(x0 + x1) / 2, y=(y0 + y1) / 2 + 4, text_anchor="middle"
     )
