@@ -1,57 +1,43 @@
-"""Authorities and certificates for tests, made by openssl."""
+"""Authorities and certificates for tests, made by trustme; nothing of them outlives the run."""
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
-import subprocess
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+import trustme
 
 
 @dataclass(frozen=True)
 class Issued:
-    """In PEM."""
+    """A certificate for a server of some names, and for who shows it to a server. `certificate` and `key` are PEM."""
 
-    certificate: bytes
-    key: bytes
+    leaf: trustme.LeafCert
+
+    @property
+    def certificate(self) -> bytes:
+        return self.leaf.cert_chain_pems[0].bytes()
+
+    @property
+    def key(self) -> bytes:
+        return self.leaf.private_key_pem.bytes()
 
     def configure(self, context: ssl.SSLContext) -> None:
         """Has the context show it."""
-        with TemporaryDirectory() as directory:
-            both = Path(directory) / "both.pem"
-            both.write_bytes(self.key + self.certificate)
-            context.load_cert_chain(both)
+        self.leaf.configure_cert(context)
 
 
 class Authority:
     """Signs certificates. `certificate`: its own, in PEM."""
 
     def __init__(self, name: str) -> None:
-        with TemporaryDirectory() as directory:
-            cert, key = Path(directory) / "ca.pem", Path(directory) / "ca.key"
-            _openssl("req", "-x509", *_KEY, "-keyout", key, "-out", cert, "-days", "2", "-subj", f"/CN={name}")
-            self.certificate, self._key = cert.read_bytes(), key.read_bytes()
+        self._authority = trustme.CA(organization_name=name)
+        self.certificate = self._authority.cert_pem.bytes()
 
     def issue(self, *names: str) -> Issued:
-        """For servers of these names and addresses, and for who shows it to a server."""
-        with TemporaryDirectory() as text:
-            directory = Path(text)
-            (directory / "ca.pem").write_bytes(self.certificate)
-            (directory / "ca.key").write_bytes(self._key)
-            key, request, cert = directory / "key", directory / "request", directory / "cert"
-            _openssl("req", *_KEY, "-keyout", key, "-out", request, "-subj", "/CN=tests")
-            shown = ",".join(f"{'IP' if _is_address(name) else 'DNS'}:{name}" for name in names)
-            (directory / "more").write_text(f"subjectAltName={shown}\nextendedKeyUsage=serverAuth,clientAuth\n")
-            _openssl(
-                "x509", "-req", "-in", request, "-CA", directory / "ca.pem", "-CAkey", directory / "ca.key",
-                "-CAcreateserial", "-days", "2", "-extfile", directory / "more", "-out", cert,
-            )  # fmt: skip
-            return Issued(cert.read_bytes(), key.read_bytes())
+        """For servers of these names and addresses."""
+        return Issued(self._authority.issue_cert(*names))
 
 
 @cache
@@ -68,15 +54,3 @@ def server_context(issued: Issued, clients: Authority | None = None) -> ssl.SSLC
         context.load_verify_locations(cadata=clients.certificate.decode())
         context.verify_mode = ssl.CERT_REQUIRED
     return context
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _openssl(*args: object) -> None:
-    subprocess.run(["openssl", *map(str, args)], check=True, capture_output=True, timeout=60)

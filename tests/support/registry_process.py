@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import socket
-import ssl
 import subprocess
 import time
 from pathlib import Path
+
+from support.certificates import authority
 
 _CONFIG = """\
 version: 0.1
@@ -30,7 +31,7 @@ class RegistryProcess:
     def __init__(
         self, directory: Path, *, has_tls: bool = False, htpasswd: str | None = None, is_read_only: bool = False
     ) -> None:
-        """has_tls: with a certificate of its own, `directory/cert.pem`. htpasswd: who may enter; None: everybody."""
+        """has_tls: whose authority is `directory/cert.pem`. htpasswd: who may enter; None: everybody."""
         self.directory = directory
         directory.mkdir(parents=True)
         with socket.socket() as probe:
@@ -39,8 +40,11 @@ class RegistryProcess:
         self.host = f"127.0.0.1:{self._port}"
         http = more = storage = ""
         if has_tls:
-            make_certificate(directory)
-            http = f"  tls: {{certificate: {directory}/cert.pem, key: {directory}/key.pem}}"
+            made = authority("tests").issue("127.0.0.1")
+            (directory / "cert.pem").write_bytes(authority("tests").certificate)
+            (directory / "server.pem").write_bytes(made.certificate)
+            (directory / "key.pem").write_bytes(made.key)
+            http = f"  tls: {{certificate: {directory}/server.pem, key: {directory}/key.pem}}"
         if htpasswd is not None:
             (directory / "htpasswd").write_text(htpasswd)
             more = f"auth: {{htpasswd: {{realm: tests, path: {directory}/htpasswd}}}}"
@@ -89,18 +93,6 @@ class RegistryProcess:
     def uploads(self) -> list[str]:
         """Sessions that are not over."""
         return [str(path) for path in (self.directory / "data").glob("docker/registry/v2/repositories/**/_uploads/*")]
-
-
-def make_certificate(directory: Path) -> ssl.SSLContext:
-    """A server's context for 127.0.0.1; `cert.pem`, its own authority, and `key.pem` are in the directory."""
-    command = (
-        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {directory}/key.pem"
-        f" -out {directory}/cert.pem -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
-    )
-    subprocess.run(command.split(), check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
-    return context
 
 
 def docker_login(home: Path, host: str, user: str, password: str) -> None:

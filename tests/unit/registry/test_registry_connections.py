@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from slimstage.errors import Interrupted, RegistryError, UsageError
 from slimstage.oci.reference import Reference
@@ -159,9 +159,10 @@ def test_half_a_pair_is_a_mistake(files: Files, suffix: str) -> None:
 
 
 def test_an_encrypted_key_is_said_and_nothing_is_asked(files: Files) -> None:
-    plain, key = files.key("plain.key"), str(files.home / "me.key")
-    command = ["openssl", "pkey", "-in", plain, "-aes256", "-passout", "pass:x123", "-out", key]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    plain = serialization.load_pem_private_key(ME.key, None)
+    form, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    encrypted = plain.private_bytes(form, kind, serialization.BestAvailableEncryption(b"x123"))
+    key = files._write("me.key", encrypted)
     transport = Transport(read_hosts({"a.example": {"client-cert": files.mine("me.pem"), "client-key": key}}))
     with pytest.raises(UsageError, match="the key is encrypted"):
         transport.request("GET", "https://a.example/v2/")

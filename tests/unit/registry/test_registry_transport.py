@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from slimstage.registry.connections import proxy_of
 from slimstage.registry.hosts import Hosts, Origin, origin_of, read_hosts
 from slimstage.registry.retry import Backoff, Pauses
 from slimstage.registry.transport import Transport
+from support.certificates import Authority, server_context
 from support.fake_registry import Answer, FakeRegistry, Reply, Request, error_body, fake_registry
 
 
@@ -31,17 +31,11 @@ def transport() -> Iterator[Transport]:
 
 
 def certificate(directory: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1, and its certificate, which is its own authority."""
-    cert, key = directory / "cert.pem", directory / "key.pem"
-    command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {key} -out {cert} -days 2"
-    subprocess.run(
-        [*command.split(), "-subj", "/CN=registry", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    return context, cert
+    """A server's context for 127.0.0.1, and the certificate of its authority, which nobody knows yet."""
+    own = Authority("registry")
+    path = directory / "ca.pem"
+    path.write_bytes(own.certificate)
+    return server_context(own.issue("127.0.0.1")), path
 
 
 # Redirects --------------------------------------------------------------------------------------------------------
