@@ -55,8 +55,23 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "NoIgnoreFile",
         "IgnoreMissesLargeFiles",
         "BigContext",
+        "CacheMountInstead",
     ),
     "bytes": (
+        "PipCacheKept",
+        "AptListsKept",
+        "AptRecommends",
+        "CondaPackagesKept",
+        "SystemCacheKept",
+        "DownloadKept",
+        "RemovedInLaterLayer",
+        "ChangedInLaterLayer",
+        "NaiveStrip",
+    ),
+    "pinning": (
+        "LatestTag",
+        "UnpinnedBase",
+        "UnpinnedPackages",
     ),
     "ml": (
         "TrainingPackagesInFinalStage",
@@ -73,6 +88,7 @@ NAMES: dict[Group, tuple[str, ...]] = {
     ),
     "security": (
         "InvisibleCharacters",
+        "RunAsRoot",
     ),
 }  # fmt: skip
 """The names of each group, one a line."""

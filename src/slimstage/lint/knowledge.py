@@ -118,6 +118,7 @@ def system_tool(family: Family, name: str) -> SystemTool | None:
     return SystemTool(name, kind) if kind is not None else None
 
 
+@cache
 def base_facts(base: BaseImage) -> BaseFacts | None:
     """What is known of a base image by its name and tag; None: nothing."""
     if base.has_scheme:

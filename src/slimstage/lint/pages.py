@@ -13,6 +13,7 @@ GROUPS: dict[Group, str] = {
     "stages": "Stages: what is split, and what is copied over",
     "caching": "The cache: what makes a small change build everything again",
     "bytes": "Bytes: what a layer holds that the image does not need",
+    "pinning": "Pinning: what makes the same file another image tomorrow",
     "ml": "Machine learning: frameworks, CUDA, weights, data",
     "security": "Security: what a reader of the file does not see",
 }

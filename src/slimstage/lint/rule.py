@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from slimstage.lint.finding import Finding
     from slimstage.lint.subject import Subject
 
-Group: TypeAlias = Literal["buildkit", "stages", "caching", "bytes", "ml", "security"]
+Group: TypeAlias = Literal["buildkit", "stages", "caching", "bytes", "pinning", "ml", "security"]
 """Whose rule it is: BuildKit's own checks under BuildKit's names; then ours, by what they are about."""
 
 

@@ -108,6 +108,11 @@ def pip_options(parsed: Parsed) -> Options:
     )
 
 
+def runs_pip(invocation: Invocation) -> bool:
+    """True of pip itself, also as a module; False of `setup.py`, which installs without it."""
+    return bool(IS_PIP.fullmatch(invocation.name)) or "pip" in invocation.texts()[:6]
+
+
 def python(invocation: Invocation) -> Iterator[Command]:
     """`python -m pip …`, `python setup.py …`, `python -m build`."""
     parsed = _PYTHON.parse(invocation.words)

@@ -41,8 +41,8 @@ Names of stages are compared without case, but names of images are lower case on
 neither, and `FROM Builder` does not find the stage `Builder` in BuildKit: it looks for `builder`, and then for an image that
 no registry can have.
 """,
-    bad=Example("FROM alpine AS Builder\nRUN touch /built\nFROM scratch\nCOPY --from=Builder /built /built\n"),
-    good=Example("FROM alpine AS builder\nRUN touch /built\nFROM scratch\nCOPY --from=builder /built /built\n"),
+    bad=Example("FROM alpine:3.20 AS Builder\nRUN touch /built\nFROM scratch\nCOPY --from=Builder /built /built\n"),
+    good=Example("FROM alpine:3.20 AS builder\nRUN touch /built\nFROM scratch\nCOPY --from=builder /built /built\n"),
     check=check,
     has_fix=True,
     reads_lines=True,

@@ -125,8 +125,8 @@ the shell's own and not looked at.
 BuildKit asks the registry what the base image sets. `slimstage check` asks nobody: of images that everybody uses it knows the
 variables, and what another image may set is said as advice only.
 """,
-    bad=Example("FROM alpine\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSET /srv/\n"),
-    good=Example("FROM alpine\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSETS /srv/\n"),
+    bad=Example("FROM alpine:3.20\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSET /srv/\n"),
+    good=Example("FROM alpine:3.20\nARG DIR_ASSETS=assets/\nCOPY $DIR_ASSETS /srv/\n"),
     check=check,
     asks_reached=True,
 )
