@@ -52,7 +52,7 @@ _SEARCH = """async (text) => {
   return (await told) - begun;
 }"""
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
-_READY = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+_READY = "performance.getEntriesByName('map-ready')[0].startTime"
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ def main() -> None:
             visit = Visit(browser, path)
             visit.page.wait_for_timeout(300)
             note("first paint", visit.page.evaluate(_PAINT))
-            note("ready", visit.page.evaluate(_READY))
+            note("map is there", visit.page.evaluate(_READY))
             for way in ("in", "in", "out"):
                 found = visit.page.evaluate(_ZOOM, way)
                 note("zoom handled", found["handled"])

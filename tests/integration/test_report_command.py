@@ -28,7 +28,7 @@ def test_a_build_writes_a_report_of_itself(project: Project, tmp_path: Path) -> 
     done = project.build("-t", "app", "--report", page)
     assert f"wrote {page}" in done.err
     text = page.read_text()
-    assert "<title>app</title>" in text
+    assert "<title>app – slimstage report</title>" in text
     assert "loss &lt;/script&gt; 0.1" in text
     assert "train → stage-1" in text
     assert '"/srv"' not in text.partition("<title>")[0]

@@ -66,6 +66,8 @@ class Visit:
         self.page.on("dialog", lambda dialog: self.trouble.append(f"dialog: {dialog.message}"))
         self.page.on("request", self._request)
         self.page.goto(path.as_uri())
+        if context.get("java_script_enabled", True):
+            self.page.locator("html[data-ready]").wait_for()
 
     def _console(self, message: ConsoleMessage) -> None:
         self.trouble.append(f"{message.type}: {message.text}")

@@ -1,5 +1,6 @@
 // Sizes, shares and counts as text: figures.py says the same for what is on the page from the beginning.
 
+const COUNT = new Intl.NumberFormat("en"); // one for all: making it takes longer than using it
 const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
 
 /** `182 MB`: decimal units, three significant digits. */
@@ -23,5 +24,5 @@ function shareText(part, whole) {
 
 /** `1 file`, `12,345 files`. */
 function countText(number, one, several = `${one}s`) {
-  return `${number.toLocaleString("en")} ${number === 1 ? one : several}`;
+  return `${COUNT.format(number)} ${number === 1 ? one : several}`;
 }

@@ -61,7 +61,6 @@ class FileMap {
       make("p", { class: "hint", id: "map-help" }, HELP),
       this.said,
     );
-    place.hidden = false;
   }
 
   listen() {
@@ -216,9 +215,9 @@ class FileMap {
       this.details.replaceChildren();
       return;
     }
-    const facts = [[item.isGroup ? "Group" : "Path", this.pathOf(item)], ["Size", `${sizeText(item.size)} (${item.size.toLocaleString("en")} bytes)`]];
+    const facts = [[item.isGroup ? "Group" : "Path", this.pathOf(item)], ["Size", `${sizeText(item.size)} (${COUNT.format(item.size)} bytes)`]];
     facts.push(["Share", [shareText(item.size, this.item.size) || "0 %", " of what is shown"].join("")]);
-    if (item.files !== 1) facts.push(["Files", item.files.toLocaleString("en")]);
+    if (item.files !== 1) facts.push(["Files", COUNT.format(item.files)]);
     facts.push([item.isDirectory ? "Mostly" : "Purpose", this.files.purposes[item.purpose] ?? "several"]);
     if (item.leaf >= 0) facts.push(["Package", this.files.ownerName(item.leaf) || "none"]);
     this.details.replaceChildren(...facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
@@ -241,7 +240,7 @@ class FileMap {
       const item = todo.pop();
       if (!item.isMatch) continue;
       if (item.leaf >= 0) this.results.push(item);
-      todo.push(...item.children);
+      for (const child of item.children) todo.push(child);
     }
     this.results.sort((a, b) => b.size - a.size);
     this.resultAt = -1;

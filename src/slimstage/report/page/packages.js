@@ -84,7 +84,7 @@ class PackageTable {
     this.count.textContent = `${countText(found.length, "package")}, ${sizeText(bytes)}`;
     this.more.replaceChildren();
     if (found.length > this.shown) {
-      const button = make("button", { type: "button", class: "plain" }, `Show all ${found.length.toLocaleString("en")}`);
+      const button = make("button", { type: "button", class: "plain" }, `Show all ${COUNT.format(found.length)}`);
       button.addEventListener("click", () => {
         this.shown = Infinity;
         this.fill();
@@ -104,7 +104,7 @@ class PackageTable {
       make("td", {}, makeBar(size, this.most)),
       make("td", { class: "any" }, version),
       make("td", {}, kind),
-      make("td", { class: "num" }, files.toLocaleString("en")),
+      make("td", { class: "num" }, COUNT.format(files)),
       make("td", { class: "any" }, needed),
     );
   }

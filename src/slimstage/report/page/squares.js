@@ -29,7 +29,7 @@ function layOut(item, x, y, width, height) {
       box.isOpen = false;
       continue;
     }
-    todo.push(...squarify(children, box.item.size, inside, box.depth + 1));
+    for (const each of squarify(children, box.item.size, inside, box.depth + 1)) todo.push(each);
   }
   return boxes;
 }

@@ -1,15 +1,22 @@
 // What the page does when it is there.
 
+/** The place of the map is made at once, what is in it after the page was painted: it takes most of the time. */
 function start() {
+  document.querySelector("#largest").hidden = true;
+  document.querySelector("#map").hidden = false;
+  addSchemes(document.querySelector("nav ul"));
+  requestAnimationFrame(() => setTimeout(fill));
+}
+
+function fill() {
   const data = JSON.parse(document.querySelector("#report-data").textContent);
   const files = new Files(data);
   const place = document.querySelector("#map");
-  if (place && files.leaves.length) {
-    new FileMap(place, files);
-    document.querySelector("#largest").hidden = true;
-  }
+  if (files.leaves.length) new FileMap(place, files);
+  else place.hidden = true;
   if (data.packages.length) new PackageTable(data.packages);
-  addSchemes(document.querySelector("nav ul"));
+  document.documentElement.dataset.ready = "";
+  performance.mark("map-ready");
 }
 
 /** A button that goes through the schemes: as the system has it, light, dark. */

@@ -131,7 +131,7 @@ class Files {
 /** Sums, order and main purpose of a whole tree; a directory that holds but another one becomes one with it. */
 function finish(root) {
   const order = [root];
-  for (const item of order) order.push(...item.children); // grows while it is gone through
+  for (const item of order) for (const child of item.children) order.push(child); // grows while it is gone through
   for (const item of order.reverse()) {
     if (item.leaf >= 0) continue;
     const bytes = new Map();
@@ -158,12 +158,12 @@ function finish(root) {
 
 /** Marks what leads to the leaves that were found; null: nothing is sought. Bytes and files of all that were found. */
 function markMatches(root, found, columns) {
-  const mark = (item) => {
-    item.isMatch = item.leaf >= 0 ? found === null || found.has(item.leaf) : false;
-    for (const child of item.children) item.isMatch = mark(child) || item.isMatch;
-    return item.isMatch;
-  };
-  mark(root);
+  const order = [root];
+  for (const item of order) {
+    item.isMatch = item.leaf >= 0 && (found === null || found.has(item.leaf));
+    for (const child of item.children) order.push(child); // grows while it is gone through
+  }
+  for (const item of order.reverse()) if (item.isMatch && item.parent) item.parent.isMatch = true;
   let bytes = 0;
   let files = 0;
   for (const leaf of found ?? []) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from slimstage.analyze.purposes import PURPOSES
 from slimstage.report.colours import purpose_colours
 from slimstage.report.figures import count_text, delta_text, duration_text, share_text, size_text
 from slimstage.report.markup import Content, Markup, element
@@ -85,7 +86,15 @@ def _purposes(report: Report) -> Content:
         element("h3", "What the bytes are for"),
         element("svg", parts, class_="stack", aria_hidden="true"),
         element("ul", legend, class_="legend"),
+        _meanings(report),
     ]
+
+
+def _meanings(report: Report) -> Content:
+    meanings = {str(name): meaning for name, meaning in PURPOSES.items()}
+    there = (each.name for each in report.purposes if each.size_bytes)
+    pairs = [(name, meanings[name]) for name in there if name in meanings]
+    return folded("What these words mean", facts(pairs)) if pairs else None
 
 
 def _facts(report: Report) -> Markup:
