@@ -60,8 +60,10 @@ COMPILES_AT_RUN_TIME = frozenset(
     }
 )  # fmt: skip
 """Python packages that hand their headers and sources to a compiler when they run."""
-TYPES_ARE_LOADED = frozenset({"mypy", "mypyc", "jedi", "pyright", "basedpyright", "pytype"})
-"""Python packages that read stubs when they run."""
+TYPES_ARE_LOADED = frozenset(
+    {"mypy", "mypyc", "jedi", "pyright", "basedpyright", "pytype", "skimage", "librosa", "mne", "lazy_loader"}
+)
+"""Python packages that read stubs when they run: checkers, and those that load their modules lazily by them."""
 STATIC = frozenset({".a", ".lib", ".o", ".obj", ".la"})
 DEBUG = frozenset({".debug", ".dwo", ".dwp", ".pdb", ".dsym"})
 BUILD_FILES = frozenset({".cmake", ".pc", ".m4", ".am", ".gyp", ".gypi", ".prl", ".pri"})
