@@ -122,7 +122,7 @@ def system_tool(family: Family, name: str) -> SystemTool | None:
 def base_facts(base: BaseImage) -> BaseFacts | None:
     """What is known of a base image by its name and tag; None: nothing."""
     if base.has_scheme:
-        return None
+        return BaseFacts(packages="apt") if base.name.startswith("debian://") else None
     tag = base.tag or "latest"
     for entry in _data("bases")["base"]:
         if any(_fits(name, base.name) for name in entry["name"].split("|")) and any(

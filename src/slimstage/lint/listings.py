@@ -41,6 +41,8 @@ class Listed:
     files: tuple[FileArgument, ...] = ()
     index_urls: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    """Lines of a requirements file that set something (`--extra-index-url …`)."""
     python: str | None = None
     """What is said of Python's version, as written."""
 
@@ -75,10 +77,13 @@ def read_requirements(source: Source) -> Listed:
     packages: list[Requested] = []
     files: list[FileArgument] = []
     urls: list[str] = []
+    options: list[str] = []
     for text, span in _logical_lines(source):
         option = _OPTION.fullmatch(text)
         if option is None:
-            if not text.startswith("-"):
+            if text.startswith("-"):
+                options.append(text)
+            else:
                 packages.append(requested(_LINE_OPTIONS.sub("", text).rstrip("\\ "), span, is_exact=False))
             continue
         name, value = option.group(1), option.group(2).strip()
@@ -88,11 +93,13 @@ def read_requirements(source: Source) -> Listed:
             )
         elif name in ("-e", "--editable"):
             packages.append(replace(requested(value, span, is_exact=False), is_pinned=True))
-        elif name in ("-i", "--index-url"):
-            urls.insert(0, value)
-        elif name == "--extra-index-url":
-            urls.append(value)
-    return Listed(tuple(packages), files=tuple(files), index_urls=tuple(urls))
+        else:
+            options.append(text)
+            if name in ("-i", "--index-url"):
+                urls.insert(0, value)
+            elif name == "--extra-index-url":
+                urls.append(value)
+    return Listed(tuple(packages), files=tuple(files), index_urls=tuple(urls), options=tuple(options))
 
 
 def _logical_lines(source: Source) -> Iterator[tuple[str, Span]]:

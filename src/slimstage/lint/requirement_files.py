@@ -1,24 +1,22 @@
-"""Requirement files of the build context: which distributions they name, and where.
+"""Requirement files of the build context: which distributions they name, those of included files too.
 
-Source: pip, "Requirements File Format"; PEP 508 for the lines, of which only the name and the pin are read.
+What a line says, `listings.py` reads; this follows `-r` and `-c` within the context.
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
-from collections.abc import Iterator
 
 from slimstage.diagnostics import Source, Span
+from slimstage.lint.commands.command import FileArgument, Requested
+from slimstage.lint.listings import read_requirements as read_lines
 from slimstage.lint.subject import ContextView
 from slimstage.regex import pattern
 from slimstage.values import dataclass
 
 MOST_FILES = 20
 """Files that one includes another of: more are not read."""
-_NAME = pattern(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*([^;#]*)")
-_INCLUDE = pattern(r"(?:-r|--requirement)[\s=]*(\S+)|(?:-c|--constraint)[\s=]*(\S+)")
-_SEPARATORS = pattern(r"[-_.]+")
+_AT = pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*(@.*?)\s*(?:;.*)?", 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +47,16 @@ class Requirements:
     is_whole: bool = True
 
 
-def normal(name: str) -> str:
-    """The name as PEP 503 compares it: `Scikit_Learn` → `scikit-learn`."""
-    return _SEPARATORS.sub("-", name).lower()
-
-
 def read_requirements(context: ContextView | None, path: str) -> Requirements:
     """The lines of a requirement file of the context. path: from the context's root."""
     reading = _Reading(context)
     reading.file(posixpath.normpath(path))
-    constraints = tuple(dict.fromkeys(reading.constraints))
     return Requirements(
-        tuple(reading.lines), tuple(reading.options), tuple(reading.files), constraints, reading.is_whole
+        tuple(reading.lines),
+        tuple(reading.options),
+        tuple(reading.files),
+        tuple(reading.constraints),
+        reading.is_whole,
     )
 
 
@@ -81,46 +77,28 @@ class _Reading:
             self.is_whole = False
             return
         self.files.append(path)
-        source = Source(path, text)
-        for number, line in _logical(text):
-            self._line(line, Span(source, number, 1, number, len(source.line(number) or "") + 1), path)
-
-    def _line(self, line: str, span: Span, path: str) -> None:
-        if included := _INCLUDE.match(line):
-            other = posixpath.normpath(posixpath.join(posixpath.dirname(path), included.group(1) or included.group(2)))
-            if included.group(1):
-                self.file(other)
+        found = read_lines(Source(path, text))
+        self.options += found.options
+        inside: list[Requested | FileArgument] = [*found.packages, *found.files]
+        for each in sorted(inside, key=lambda each: each.span.line):
+            if isinstance(each, Requested):
+                self.lines.append(_required(each))
             else:
-                self.constraints.append(other)
-            return
-        if line.startswith("-") and not line.startswith(("-e", "--editable")):
-            self.options.append(line)
-            return
-        found = _NAME.match(line)
-        is_place = (
-            found is None or line.startswith(("-", ".", "/")) or re.match(r"[\w+]+:", line) or "/" in found.group(1)
-        )
-        if is_place or found is None:
-            self.lines.append(Required("", line, line, span))
-            return
-        rest = found.group(3).strip()
-        if rest.startswith("/") or (rest and rest[0] not in "<>=!~@(-"):
-            self.lines.append(Required("", line, line, span))
-            return
-        self.lines.append(Required(normal(found.group(1)), rest.partition(" --hash")[0].strip(), line, span))
+                self._include(each, path)
+
+    def _include(self, file: FileArgument, path: str) -> None:
+        there = posixpath.normpath(posixpath.join(posixpath.dirname(path), file.path or ""))
+        if file.kind == "constraints":
+            self.constraints.append(there)
+        else:
+            self.file(there)
 
 
-def _logical(text: str) -> Iterator[tuple[int, str]]:
-    """Lines with continuations joined and comments dropped, and the number of the first of each."""
-    held, first = "", 0
-    for number, raw in enumerate(text.split("\n"), 1):
-        line = re.sub(r"(?:^|\s)#.*", "", raw).rstrip("\r")
-        first = first if held else number
-        if line.rstrip().endswith("\\"):
-            held += line.rstrip()[:-1] + " "
-            continue
-        if (whole := (held + line).strip()) != "":
-            yield first, whole
-        held = ""
-    if held.strip():
-        yield first, held.strip()
+def _required(package: Requested) -> Required:
+    at = _AT.fullmatch(package.raw)
+    if at is not None:
+        return Required(package.name, at.group(1), package.raw, package.span)
+    is_named = package.kind == "name"
+    return Required(
+        package.name if is_named else "", package.constraint if is_named else package.raw, package.raw, package.span
+    )

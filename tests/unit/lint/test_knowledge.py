@@ -143,6 +143,7 @@ def test_bases_with_tools_and_their_twins(name: str, tools: bool, twin: str | No
         ("jupyter/base-notebook", "jovyan", True),
         ("mambaorg/micromamba:2", "mambauser", True),
         ("python:3.12", "root", True),
+        ("debian://bookworm?variant=minbase", "root", True),
         ("bitnami/pytorch:2", "1001", True),
         ("registry.access.redhat.com/ubi9/python-312", "1001", True),
         ("registry.access.redhat.com/ubi9/ubi-minimal", "root", True),
@@ -159,7 +160,7 @@ def test_whom_bases_run_as(name: str, user: str, has_shell: bool) -> None:
 
 
 def test_of_other_bases_nothing_is_said() -> None:
-    for name in ("ghcr.io/org/app:1", "debian://bookworm", "myregistry.example/python:3.12"):
+    for name in ("ghcr.io/org/app:1", "oci-layout://base", "myregistry.example/python:3.12"):
         base = base_image(name)
         assert base is not None
         assert knowledge.base_facts(base) is None
