@@ -13,8 +13,9 @@ from slimstage.analyze.installed import Installed
 from slimstage.analyze.needs import Link, closure, requirements, why, with_needs
 from slimstage.analyze.ownership import assign
 from support.layering import opened_image
+from support.rpm_databases import header, sqlite
 from support.system_tree import INFO, OWN, PACKAGES, SITE, STATUS, STATUS_WITH_GCC, SYSTEM
-from support.trees import Tree, Whiteout
+from support.trees import Symlink, Tree, Whiteout
 
 
 def _owned(place: Path | None, *trees: Tree) -> tuple[Contents, list[Installed], dict[str, tuple[str, bool]]]:
@@ -176,3 +177,25 @@ def test_alpine_conda_and_npm_packages_own_their_files(place: Path | None) -> No
     assert found["srv/node_modules/left/node_modules/@s/right/r.js"] == ("npm:right", False)
     assert [each.name for each in installed if each.is_removed] == ["app"]
     assert _names(installed, requirements(installed, "amd64")) == {"left": {"right"}}
+
+
+def test_rpm_packages_own_their_files_and_need_whoever_has_a_file_or_a_name(place: Path | None) -> None:
+    shell = header({1000: "bash", 1001: "5", 1022: "x86_64", 1047: ["bash"], 1049: ["libc.so.6", "/etc/hosts"],
+                    1116: [0], 1117: ["sh"], 1118: ["/usr/bin/"]})  # fmt: skip
+    libc = header({1000: "glibc", 1001: "2", 1022: "x86_64", 1027: ["/lib64/libc.so.6"], 1047: ["libc.so.6"]})
+    setup = header({1000: "setup", 1001: "1", 1022: "noarch", 1027: ["/etc/hosts"]})
+    tree: Tree = {
+        "usr/lib64/libc.so.6": b"c",
+        "lib64": Symlink("usr/lib64"),
+        "usr/bin/sh": b"s",
+        "etc/hosts": b"h",
+        "var/lib/rpm/rpmdb.sqlite": sqlite([shell, libc, setup]),
+    }
+    _, installed, found = _owned(
+        place, tree, {"var/lib/rpm/rpmdb.sqlite": sqlite([libc, setup]), "usr/bin/sh": Whiteout()}
+    )
+    assert found["usr/lib64/libc.so.6"] == ("rpm:glibc", True)
+    assert found["usr/bin/sh"] == ("rpm:bash", True)
+    assert [each.name for each in installed if each.is_removed] == ["bash"]
+    _, installed, _ = _owned(place and place / "whole", tree)
+    assert _names(installed, requirements(installed, "amd64")) == {"bash": {"glibc", "setup"}}

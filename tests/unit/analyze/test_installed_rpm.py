@@ -15,24 +15,9 @@ from hypothesis import strategies as st
 
 from slimstage.analyze.rpm import RpmKind, read_database, read_packages
 from slimstage.analyze.rpm_header import RpmPackage, read_header
+from support.rpm_databases import header, sqlite
 
 KINDS: tuple[RpmKind, ...] = ("sqlite", "ndb", "bdb")
-
-
-def header(tags: dict[int, str | list[str] | list[int]]) -> bytes:
-    """A header as a database has it: counts, index, store."""
-    index, store = b"", b""
-    for tag, value in tags.items():
-        if isinstance(value, str):
-            kind, count, data = 6, 1, value.encode() + b"\0"
-        elif value and isinstance(value[0], int):
-            store += bytes(-len(store) % 4)
-            kind, count, data = 4, len(value), struct.pack(f">{len(value)}I", *value)
-        else:
-            kind, count, data = 8, len(value), b"".join(str(each).encode() + b"\0" for each in value)
-        index += struct.pack(">IIII", tag, kind, len(store), count)
-        store += data
-    return struct.pack(">II", len(index) // 16, len(store)) + index + store
 
 
 BASH = header(
@@ -48,16 +33,6 @@ WANTED = RpmPackage(
     "bash", "1:5.1.8-6.el9", "x86_64", ("etc/bashrc", "usr/bin/bash", "usr/bin/sh"), ("libc.so.6()(64bit)", "filesystem"),
     ("bash", "/bin/sh"), "bash-5.1.8-6.el9.src.rpm", "GPLv3+", 7_000_000,
 )  # fmt: skip
-
-
-def sqlite(blobs: list[bytes]) -> bytes:
-    connection = sqlite3.connect(":memory:")
-    connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)")
-    connection.executemany("INSERT INTO Packages (blob) VALUES (?)", [(blob,) for blob in blobs])
-    connection.commit()
-    data = bytearray(connection.serialize())
-    data[18:20] = b"\2\2"  # as rpm's: with a log beside it
-    return bytes(data)
 
 
 def ndb(blobs: list[bytes]) -> bytes:
