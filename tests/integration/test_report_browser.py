@@ -124,6 +124,7 @@ def test_the_keyboard_alone_goes_through_the_page(visit: Callable[..., Visit]) -
         if seen[-1].startswith("canvas"):
             break
     assert [each for each in seen if each.startswith("a ")][:2] == ["a Overview", "a Comparison"]
+    assert not [each for each in seen if each.startswith("div")]  # nothing here is too wide
     assert "input Search files and packages  /" in seen
     assert seen[-1] == f"canvas Map of all files, {size_text(TOTAL)}"
 

@@ -49,6 +49,9 @@ def test_a_report_of_an_image_remembers_its_build_and_compares(project: Project)
     assert sum(each["size_bytes"] for each in document["purposes"]) == document["image"]["size_bytes"]
     assert not (project.path / "report.html").exists()
 
+    same = project.run("report", "-o", "-", "--against", "app:2", "app:2").out
+    assert "app:2 is as large as app:2." in same
+
     project.run("report", "app:2")
     written = (project.path / "report.html").read_bytes()
     assert project.run("report", "-o", "-", "app:2").out.encode() == written

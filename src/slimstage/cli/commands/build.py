@@ -86,15 +86,15 @@ def command(session: Session, /, context: str | None, **given: Any) -> int:
     signatures = signatures_of(session, request.registries, pushed, signer)
     if given["load"]:
         _load(session, result)
-    if recorder is not None:
-        from slimstage.cli.reporting import write_build_report
-
-        write_build_report(session, result, recorder, given["report"], context, given)
     shows = kind in ("plain", "tty")
     found = warnings.found(session.store()) if shows or as_json else ()
     _tell(session, replace(result, warnings=(*result.warnings, *found)), signatures, given, shows_summary=shows)
     if found and shows:
         _tell_warnings(session, request, found)
+    if recorder is not None:
+        from slimstage.cli.reporting import write_build_report
+
+        write_build_report(session, result, recorder, given["report"], context, given)
     return 0
 
 

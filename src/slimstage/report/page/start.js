@@ -5,6 +5,7 @@ function start() {
   document.querySelector("#largest").hidden = true;
   document.querySelector("#map").hidden = false;
   addSchemes(document.querySelector("nav ul"));
+  keepStops();
   requestAnimationFrame(() => setTimeout(fill));
 }
 
@@ -17,6 +18,17 @@ function fill() {
   if (data.packages.length) new PackageTable(data.packages);
   document.documentElement.dataset.ready = "";
   performance.mark("map-ready");
+}
+
+/** What has nothing to scroll is no stop for the Tab key. */
+function keepStops() {
+  const renew = ({ target }) => {
+    const isWide = target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight;
+    if (isWide) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  };
+  const observer = new ResizeObserver((entries) => entries.forEach(renew));
+  for (const each of document.querySelectorAll(".scroll, main pre")) observer.observe(each);
 }
 
 /** A button that goes through the schemes: as the system has it, light, dark. */

@@ -66,7 +66,7 @@ def table(
         element("thead", head),
         element("tbody", body),
     )
-    return element("div", inner, class_="scroll", tabindex="0", role="region", aria_label=caption, id=name or None)
+    return element("div", inner, class_="scroll", tabindex="0", role="group", aria_label=caption, id=name or None)
 
 
 def prose(text: str) -> Content:

@@ -22,7 +22,7 @@ def section(report: Report) -> Markup:
     return frame(
         "stages",
         "Stages",
-        element("div", drawn, class_="scroll graphs", tabindex="0", role="region", aria_label="Graph of the stages")
+        element("div", drawn, class_="scroll graphs", tabindex="0", role="group", aria_label="Graph of the stages")
         if drawn
         else None,
         folded("Stages and copies as tables", rows, _copies(stages)) if drawn else [rows, _copies(stages)],
