@@ -205,11 +205,13 @@ def _reason_against(instruction: Instruction, subject: Subject | None = None) ->
     return None
 
 
-def _reason_in_scripts(instruction: Instruction, subject: Subject) -> str | None:
-    """A script of the context that the command runs must say nothing of where packages are either."""
-    for word in instruction.text.replace('"', " ").replace("[", " ").replace("]", " ").replace(",", " ").split():
+def _reason_in_scripts(instruction: Cmd | Entrypoint | Healthcheck, subject: Subject) -> str | None:
+    """A script of the project that the command runs must say nothing of where packages or tools are either."""
+    words = _words_of(instruction)
+    for position, word in enumerate(words):
         name = posixpath.basename(word)
-        if not name.endswith((".sh", ".bash")):
+        is_program = position == 0 and "/" in word and not word.startswith(_SYSTEM_PROGRAMS)
+        if not is_program and not name.endswith((".sh", ".bash")):
             continue
         context = subject.context
         files = [file.path for file in context.files() if posixpath.basename(file.path) == name] if context else []
@@ -222,10 +224,19 @@ def _reason_in_scripts(instruction: Instruction, subject: Subject) -> str | None
     return None
 
 
+_SYSTEM_PROGRAMS = ("/usr/bin/", "/bin/", "/sbin/", "/usr/sbin/")
+
+
+def _words_of(instruction: Cmd | Entrypoint | Healthcheck) -> list[str]:
+    """The words of what is started, quotes and commas of arrays taken away."""
+    words = instruction.test[1:] if isinstance(instruction, Healthcheck) else instruction.command.words
+    return [word.strip("\"'") for each in words for word in each.split()]
+
+
 def _without_interpreter(stage: StageView, placed: Sequence[Placed], first: Instruction) -> NotSplit | None:
     """Refuses where the interpreter comes with the same RUN that uses it, so that nothing can stand between."""
-    written = stage.stage.from_.image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-    if written == "python":
+    image = stage.stage.from_.image.removeprefix("docker.io/").removeprefix("library/")
+    if image.partition("@")[0].partition(":")[0] == "python":
         return None
     for each in placed:
         if each.role is not None and each.role.provides_python:

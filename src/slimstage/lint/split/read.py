@@ -101,7 +101,7 @@ class _Reading:
         self._removed: set[str] = set()
         self._requirements: list[str] = []
         self._names: list[str] = []
-        self._installs_python = self._installs_project = self._makes_files = self._has_system = False
+        self._installs_python = self._installs_project = self._makes_files = self._upgrades = False
 
     def read(self, command: Invocation) -> None:
         self._shape(command)
@@ -159,6 +159,7 @@ class _Reading:
             names=tuple(self._names),
             provides_python=provides,
             lacks_venv=anchor if lacks else None,
+            upgrades=self._upgrades,
         )
 
     def _shape(self, command: Invocation) -> None:
@@ -173,8 +174,9 @@ class _Reading:
     def _apt(self, command: Invocation) -> None:
         words = _texts(command)
         verb, rest = _verb(words, _APT_PLAIN, ("-o",))
-        if verb in ("update", "clean", "autoclean", "autoremove"):
+        if verb in ("update", "clean", "autoclean", "autoremove", "upgrade", "dist-upgrade", "full-upgrade"):
             self._use("apt")
+            self._upgrades = self._upgrades or "upgrade" in verb
             return
         _, packages = _split(rest, {*_APT_PLAIN, "--purge", "--auto-remove"}, ("-o",))
         if verb == "install":

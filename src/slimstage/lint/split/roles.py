@@ -21,7 +21,8 @@ class Role:
     installs_python: it installs Python packages with pip into the interpreter's own directory. requirements: files that it
     names with -r and -c, as written. installs_project: it installs a directory or an archive of the context.
     names: distributions that it names itself. provides_python: it installs the interpreter. lacks_venv: it does so without
-    what makes virtual environments; the word that names the interpreter, behind which that package goes.
+    what makes virtual environments; the word that names the interpreter, behind which that package goes. upgrades: it brings
+    the system's packages up to date, which the image must go on having.
     """
 
     kept: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Role:
     names: tuple[str, ...] = ()
     provides_python: bool = False
     lacks_venv: str | None = None
+    upgrades: bool = False
 
     @property
     def is_neutral(self) -> bool:

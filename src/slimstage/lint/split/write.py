@@ -81,7 +81,7 @@ def _final(split: Split, pairs: list[tuple[Placed, Chunk]]) -> str:
         if role is not None and role.manager is not None and (role.tools or role.installs_python):
             kept = [name for name in role.kept if name not in seen]
             seen.update(kept)
-            if kept:
+            if kept or role.upgrades:
                 pieces.append(_lead(chunk, placed) + _install(placed, kept))
         elif placed.in_final:
             pieces.append(chunk.text)
@@ -122,7 +122,11 @@ def _install(placed: Placed, packages: list[str]) -> str:
     names = " ".join(packages)
     if placed.role.manager == "apk":
         return f"RUN {mounts}apk add {'' if mounts else '--no-cache '}{names}\n"
-    install = f"apt-get install -y --no-install-recommends {names}"
+    steps = ["apt-get upgrade -y"] if placed.role.upgrades else []
+    steps += [f"apt-get install -y --no-install-recommends {names}"] if packages else []
     if any("/var/lib/apt" in value for value in caches):
-        return f"RUN {mounts}\\\n    apt-get update && {install}\n"
-    return f"RUN {mounts}apt-get update && \\\n    {install} && \\\n    rm -rf /var/lib/apt/lists/*\n"
+        return f"RUN {mounts}\\\n    apt-get update && {' && '.join(steps)}\n"
+    return (
+        "".join(f"{step} && \\\n    " for step in (f"RUN {mounts}apt-get update", *steps))
+        + "rm -rf /var/lib/apt/lists/*\n"
+    )

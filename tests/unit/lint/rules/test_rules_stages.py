@@ -287,3 +287,27 @@ def test_a_full_base_is_left_whole_for_packages_that_need_its_libraries() -> Non
 def test_the_page_shows_what_the_fix_writes(name: str) -> None:
     rule = catalogue.rule(name)
     assert fix_all(rule.bad.dockerfile, lambda text: check_example(rule.bad, [rule], text)).text == rule.good.dockerfile
+
+
+@pytest.mark.parametrize(
+    ("install", "hint"),
+    [
+        ("RUN pip install a", "into a virtual environment"),
+        ("RUN npm ci", "copy the result"),
+        ("RUN make", "copy the program alone"),
+    ],
+)
+def test_the_hint_is_about_what_is_built(install: str, hint: str) -> None:
+    text = "FROM debian:12\n" + APT + "gcc\nCOPY . .\n" + install + "\nCMD serve\n"
+    (finding,) = check_example(Example(text), [catalogue.rule("SingleStageBuildTools")]).findings
+    assert finding.hint is not None
+    assert hint in finding.hint
+
+
+def test_git_stays_behind_only_where_the_installation_asks_for_a_repository() -> None:
+    text = PY + APT + "gcc git\nCOPY requirements.txt .\nRUN pip install -r requirements.txt\n" + SERVE
+    for names, is_fixed in (("numpy\n", False), ("x @ git+https://example.org/x.git@1\n", True)):
+        given = Example(text, files={"requirements.txt": names})
+        (finding,) = check_example(given, [catalogue.rule("SingleStageBuildTools")]).findings
+        assert (finding.fix is not None) == is_fixed
+        assert ("whether the program uses git is not known" in finding.notes[-1]) != is_fixed

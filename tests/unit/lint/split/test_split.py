@@ -293,3 +293,29 @@ def test_a_program_of_the_context_is_read() -> None:
 
 def test_a_stage_that_others_read_stays_whole() -> None:
     assert isinstance(divided("FROM python:3.12-slim AS a\nRUN pip install a\nFROM a\nCMD python a.py\n"), NotSplit)
+
+
+def test_a_program_that_is_no_script_by_its_name_is_read_too() -> None:
+    text = HEAD + PIP + 'COPY start .\nENTRYPOINT ["./start"]\n'
+    assert isinstance(divided(text), NotSplit)
+    assert isinstance(divided(text, {"start": "#!/bin/sh\nexec python a.py\n"}), str)
+    assert isinstance(divided(text, {"start": "#!/usr/bin/python3\n"}), NotSplit)
+    assert isinstance(divided(HEAD + PIP + 'ENTRYPOINT ["/usr/bin/tini", "--", "python", "a.py"]\n'), str)
+
+
+def test_an_image_that_is_only_called_python_is_not_known() -> None:
+    assert isinstance(divided("FROM ghcr.io/org/python:3.12\n" + PIP + "CMD python a.py\n"), NotSplit)
+    assert isinstance(divided("FROM docker.io/library/python:3.12-slim\n" + PIP + "CMD python a.py\n"), str)
+
+
+def test_an_upgrade_of_the_system_is_in_the_image_still() -> None:
+    found = divided(
+        HEAD + "RUN apt-get update && apt-get upgrade -y && apt-get install -y git gcc\n" + PIP + "CMD python a.py\n"
+    )
+    assert isinstance(found, str)
+    assert found.split("\nFROM ")[1].splitlines()[1:5] == [
+        "RUN apt-get update && \\",
+        "    apt-get upgrade -y && \\",
+        "    apt-get install -y --no-install-recommends libgomp1 && \\",
+        "    rm -rf /var/lib/apt/lists/*",
+    ]
