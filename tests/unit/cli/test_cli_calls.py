@@ -76,6 +76,13 @@ def test_a_check_of_a_file_with_a_fault(context: Path) -> None:
     assert document["buildError"]["location"]["ranges"][0]["start"]["line"] == 2
 
 
+def test_a_check_marks_all_lines_of_an_instruction(context: Path) -> None:
+    text = "FROM scratch\nENV A=1 \\\n  B=2 TOKEN=x\nCOPY f /f\n"
+    assert "   2 | >>> ENV A=1 \\\n   3 | >>>   B=2 TOKEN=x\n" in build(context, "--check", text=text, status=1).out
+    (warning,) = build(context, "--call=check,format=json", text=text, status=1).json()["warnings"]
+    assert warning["location"] == {"ranges": [{"start": {"line": 2}, "end": {"line": 3}}]}
+
+
 def test_targets(context: Path) -> None:
     text = "# base is below all\nFROM scratch AS base\nFROM base\nFROM base AS last\n"
     assert build(context, "--call", "targets", text=text).out.splitlines() == [
@@ -166,7 +173,7 @@ def test_a_job_of_github_shows_them_at_their_lines(context: Path) -> None:
 
 def test_a_violation_ends_the_build_before_anything_runs(context: Path) -> None:
     done = build(context, text="# check=error=true\n" + BAD.replace("COPY f", "COPY nothing"), status=2)
-    assert "Dockerfile:4:1: FromAsCasing: 'as' and 'FROM' keywords' casing do not match" in done.err
+    assert "Dockerfile:4:14: FromAsCasing: 'as' and 'FROM' keywords' casing do not match" in done.err
     assert "check-violated: lint violation found for rules: FromAsCasing, LegacyKeyValueFormat" in done.err
     assert "nothing" not in done.err
     build(context, "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=error=false", text="# check=error=true\n" + BAD)

@@ -37,7 +37,7 @@ def rules_of(done: Done) -> list[str]:
 def test_the_dockerfile_here_is_checked_and_the_store_is_not_touched(tmp_path: Path) -> None:
     write(tmp_path, BAD)
     done = check(tmp_path, "--rule", "buildkit", status=1)
-    assert "Dockerfile:1:1: warning: FromAsCasing: 'as' and 'FROM' keywords' casing do not match" in done.out
+    assert "Dockerfile:1:16: warning: FromAsCasing: 'as' and 'FROM' keywords' casing do not match" in done.out
     assert "    1 | FROM debian:12 as Builder" in done.out
     assert done.err.startswith("Dockerfile: 6 warnings; --fix mends 6")
     assert not (tmp_path / "no-store").exists()
@@ -46,7 +46,7 @@ def test_the_dockerfile_here_is_checked_and_the_store_is_not_touched(tmp_path: P
 @pytest.mark.parametrize("name", ["Dockerfile", "dockerfile", "Containerfile"])
 def test_names_of_a_dockerfile_in_a_directory(name: str, tmp_path: Path) -> None:
     write(tmp_path, BAD, f"api/{name}")
-    assert f"api/{name}:1:1: " in check(tmp_path, "api", "--rule", "FromAsCasing", status=1).out
+    assert f"api/{name}:1:16: " in check(tmp_path, "api", "--rule", "FromAsCasing", status=1).out
 
 
 def test_several_files_each_once(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_several_files_each_once(tmp_path: Path) -> None:
 
 def test_stdin(tmp_path: Path) -> None:
     done = check(tmp_path, "-", "--rule", "FromAsCasing", status=1, stdin=BAD.encode())
-    assert "Dockerfile:1:1: " in done.out
+    assert "Dockerfile:1:16: " in done.out
     assert check(tmp_path, "-", "--fix", status=2, stdin=b"").err.startswith("error: usage: --fix: stdin is no file")
 
 
@@ -204,7 +204,7 @@ def test_json_has_places_and_fixes(tmp_path: Path) -> None:
         "severity": "warning",
         "file": "Dockerfile",
         "line": 2,
-        "column": 1,
+        "column": 8,
         "end_line": 2,
         "end_column": 14,
         "message": "Defined protocol '80/TCP' in EXPOSE instruction should be lowercase",
@@ -236,7 +236,7 @@ def test_annotations_are_escaped(tmp_path: Path) -> None:
     write(tmp_path, "FROM debian:12\nEXPOSE 80/TCP\n", "a,b:c.Dockerfile")
     done = check(tmp_path, "a,b:c.Dockerfile", "--rule", "ExposeProtoCasing", "--format", "github", status=1)
     assert done.out.startswith(
-        "::warning file=a%2Cb%3Ac.Dockerfile,line=2,endLine=2,col=1,endColumn=14,title=ExposeProtoCasing::"
+        "::warning file=a%2Cb%3Ac.Dockerfile,line=2,endLine=2,col=8,endColumn=14,title=ExposeProtoCasing::"
     )
 
 
@@ -258,7 +258,7 @@ def test_fix_mends_in_place_and_says_what(tmp_path: Path) -> None:
     done = check(tmp_path, "--rule", "buildkit", "--fix")
     assert path.read_text() == MENDED
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert "mended Dockerfile:3:1: ExposeProtoCasing: write it in lower case\n" in done.err
+    assert "mended Dockerfile:3:8: ExposeProtoCasing: write it in lower case\n" in done.err
     assert done.err.endswith("Dockerfile: nothing found\n")
     assert os.listdir(tmp_path) == ["Dockerfile"]
 

@@ -167,8 +167,8 @@ def test_names_of_stages() -> None:
     text = "FROM alpine AS Base\nFROM alpine as base\nFROM alpine AS scratch\nFROM alpine AS CONTEXT\n"
     assert said(text) == [
         ("StageNameCasing", 1),
-        ("DuplicateStageName", 2),
         ("FromAsCasing", 2),
+        ("DuplicateStageName", 2),
         ("ReservedStageName", 3),
         ("ReservedStageName", 4),
         ("StageNameCasing", 4),
@@ -263,12 +263,12 @@ def test_legacy_pairs_and_maintainer() -> None:
 
 def test_exposed_ports() -> None:
     text = "FROM alpine\nARG p=53/UDP\nEXPOSE 80/TCP 8080:80 $p\nEXPOSE 127.0.0.1:80:80 [::1]:80:81/udp 80-90\n"
-    assert said(text) == [
+    assert sorted(said(text)) == [
         ("ExposeInvalidFormat", 3),
-        ("ExposeProtoCasing", 3),
-        ("ExposeProtoCasing", 3),
         ("ExposeInvalidFormat", 4),
         ("ExposeInvalidFormat", 4),
+        ("ExposeProtoCasing", 3),
+        ("ExposeProtoCasing", 3),
     ]
 
 
@@ -283,6 +283,32 @@ def test_exposed_ports() -> None:
 )
 def test_empty_lines_of_a_continuation_are_said_at_its_end(text: str, line: int) -> None:
     assert said(text) == [("NoEmptyContinuation", line)]
+
+
+PLACES = [
+    ("FROM alpine AS Big\n", "StageNameCasing", "Big"),
+    ("FROM alpine as big\n", "FromAsCasing", "as"),
+    ("FROM alpine\ncopy a b\nRUN c\n", "ConsistentInstructionCasing", "copy"),
+    ("FROM alpine\nENV bc=1\nCOPY $bc ${b}c /d/\n", "UndefinedVar", "${b"),
+    ("FROM alpine\nENV bc=1\nCOPY $bc $b /d/\n", "UndefinedVar", "$b"),
+    ("FROM --platform=linux/amd64 alpine\n", "FromPlatformFlagConstDisallowed", "--platform=linux/amd64"),
+    ("FROM alpine\nARG A=1 TOKEN=x\n", "SecretsUsedInArgOrEnv", "TOKEN=x"),
+    ("FROM alpine\nENV A=1 TOKEN=x\n", "SecretsUsedInArgOrEnv", "TOKEN"),
+    ("FROM alpine\nEXPOSE 80 81/TCP\n", "ExposeProtoCasing", "81/TCP"),
+    ("FROM alpine\nCMD a b\n", "JSONArgsRecommended", "a b"),
+]
+
+
+@pytest.mark.parametrize(("text", "rule", "part"), PLACES, ids=[f"{rule}-{part}" for _, rule, part in PLACES])
+def test_a_finding_shows_the_part_that_it_is_about(text: str, rule: str, part: str) -> None:
+    found = [each.span for each in checked(text).findings if each.rule == rule]
+    line = text.split("\n")[found[-1].line - 1]
+    assert line[found[-1].column - 1 : found[-1].end_column - 1] == part
+
+
+def test_a_part_on_a_later_line_is_shown_with_its_instruction() -> None:
+    (found,) = checked("FROM alpine\nENV A=1 \\\n  TOKEN=x\n").findings
+    assert (found.span.line, found.span.column, found.span.end_line) == (2, 1, 3)
 
 
 # What the context keeps out -----------------------------------------------------------------------------------

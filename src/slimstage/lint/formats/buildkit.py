@@ -5,10 +5,11 @@ Source: BuildKit frontend/subrequests/lint/lint.go (LintResults, PrintTo), solve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from slimstage.diagnostics import Diagnostic, Span, shown
+from slimstage.dockerfile.instructions import Dockerfile
 from slimstage.lint.engine import Checked
 from slimstage.lint.finding import Finding
 from slimstage.lint.rule import Rule
@@ -20,7 +21,8 @@ _UNDOCUMENTED = "InvalidBaseImagePlatform"
 def text(checked: Checked, rules: Sequence[Rule]) -> str:
     """A block for each finding, in the order of the file."""
     by_name = {rule.name: rule for rule in rules}
-    return "".join(_block(each, by_name[each.rule]) for each in checked.findings)
+    wholes = _instructions(checked.dockerfile)
+    return "".join(_block(each, by_name[each.rule], _whole(wholes, each.span)) for each in checked.findings)
 
 
 def count_line(count: int) -> str:
@@ -29,9 +31,22 @@ def count_line(count: int) -> str:
     return f"Check complete, {count} {'warning has' if count == 1 else 'warnings have'} been found!"
 
 
-def _block(finding: Finding, rule: Rule) -> str:
+def _instructions(dockerfile: Dockerfile) -> dict[int, Span]:
+    """The places of all instructions by their first line."""
+    found = {each.span.line: each.span for each in dockerfile.global_args}
+    for stage in dockerfile.stages:
+        found |= {each.span.line: each.span for each in (stage.from_, *stage.instructions)}
+    return found
+
+
+def _whole(instructions: Mapping[int, Span], span: Span) -> Span:
+    """The place as BuildKit has it: of an instruction always all its lines."""
+    return instructions.get(span.line, span)
+
+
+def _block(finding: Finding, rule: Rule, span: Span) -> str:
     link = f" - {rule.url}" if rule.name != _UNDOCUMENTED else ""
-    return f"\nWARNING: {finding.rule}{link}\n{shown(finding.message)}\n{excerpt(finding.span)}"
+    return f"\nWARNING: {finding.rule}{link}\n{shown(finding.message)}\n{excerpt(span)}"
 
 
 def excerpt(span: Span) -> str:
@@ -57,6 +72,7 @@ def document(checked: Checked, rules: Sequence[Rule]) -> dict[str, Any]:
     import base64  # only for this document
 
     by_name = {rule.name: rule for rule in rules}
+    wholes = _instructions(checked.dockerfile)
     source = checked.dockerfile.source
     data = source.text.encode("utf-8", "surrogateescape")
     found: dict[str, Any] = {
@@ -66,7 +82,7 @@ def document(checked: Checked, rules: Sequence[Rule]) -> dict[str, Any]:
                 "description": _description(by_name[each.rule]),
                 **({"url": by_name[each.rule].url} if each.rule != _UNDOCUMENTED else {}),
                 "detail": _printable(each.message),
-                "location": _location(each.span),
+                "location": _location(_whole(wholes, each.span)),
             }
             for each in checked.findings
         ],

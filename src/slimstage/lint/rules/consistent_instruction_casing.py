@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Instruction
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -21,7 +22,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         if word != wanted:
             message = f"Command '{word}' should match the case of the command majority ({case})"
             fix = _fix(subject, instruction, wanted)
-            yield Finding("ConsistentInstructionCasing", message, instruction.span, fix=fix)
+            yield Finding("ConsistentInstructionCasing", message, narrow.keyword(subject, instruction), fix=fix)
 
 
 def _fix(subject: Subject, instruction: Instruction, wanted: str) -> Fix | None:

@@ -9,6 +9,7 @@ from slimstage.context.patterns import PatternMatcher
 from slimstage.dockerfile.gitref import parse_git_ref
 from slimstage.dockerfile.instructions import Add, Copy
 from slimstage.errors import SlimstageError
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -33,7 +34,9 @@ def check(subject: Subject) -> Iterator[Finding]:
                 path = _clean(path)
                 if _is_ignored(matcher, path):
                     message = f'Attempting to {verb} file "{path}" that is excluded by {subject.ignore_name}'
-                    yield Finding("CopyIgnoredFile", message, each.span, notes=_notes(matcher, path))
+                    yield Finding(
+                        "CopyIgnoredFile", message, narrow.word(subject, each, source), notes=_notes(matcher, path)
+                    )
 
 
 def _matcher(subject: Subject) -> PatternMatcher | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -12,13 +13,14 @@ from slimstage.lint.subject import Subject
 def check(subject: Subject) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     for view in subject.stages:
-        name, span = view.stage.name, view.stage.from_.span
+        name, from_ = view.stage.name, view.stage.from_
         if name is None:
             continue
         if name in seen:
             message = f'Duplicate stage name "{name}", stage names should be unique'
+            span = narrow.argument(subject, from_, 2)
             yield Finding("DuplicateStageName", message, span, notes=(f"line {seen[name]} names a stage so as well",))
-        seen.setdefault(name, span.line)
+        seen.setdefault(name, from_.span.line)
 
 
 RULE = Rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.exposed import exposed
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
@@ -20,7 +21,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         if node is not None and word is not None:
             fix = Fix("keep the container's port only", (Edit(node.span_of(word), port.text.rpartition(":")[2]),))
         message = f"EXPOSE instruction should not define an IP address or host-port mapping, found '{port.text}'"
-        yield Finding("ExposeInvalidFormat", message, expose.span, fix=fix)
+        yield Finding("ExposeInvalidFormat", message, narrow.word(subject, expose, port.text), fix=fix)
 
 
 RULE = Rule(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.exposed import exposed
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
@@ -20,7 +21,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         if node is not None and word is not None:
             fix = Fix("write it in lower case", (Edit(node.span_of(word), port.text.lower()),))
         message = f"Defined protocol '{port.text}' in EXPOSE instruction should be lowercase"
-        yield Finding("ExposeProtoCasing", message, expose.span, fix=fix)
+        yield Finding("ExposeProtoCasing", message, narrow.word(subject, expose, port.text), fix=fix)
 
 
 RULE = Rule(

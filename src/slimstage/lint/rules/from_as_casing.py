@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import From
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -22,7 +23,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         wanted = as_.lower() if keyword == keyword.lower() else as_.upper()
         if as_ != wanted:
             message = f"'{as_}' and '{keyword}' keywords' casing do not match"
-            yield Finding("FromAsCasing", message, from_.span, fix=_fix(subject, from_, wanted))
+            yield Finding("FromAsCasing", message, narrow.argument(subject, from_, 1), fix=_fix(subject, from_, wanted))
 
 
 def _fix(subject: Subject, from_: From, wanted: str) -> Fix | None:

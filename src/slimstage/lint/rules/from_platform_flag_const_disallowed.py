@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.errors import FormatError
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -30,7 +31,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 "FromPlatformFlagConstDisallowed",
                 message,
-                from_.span,
+                narrow.flag(subject, from_, "platform"),
                 hint="take $BUILDPLATFORM, give --platform to the command, or name the stage after its platform",
             )
 

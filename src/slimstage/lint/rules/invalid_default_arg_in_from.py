@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.errors import FormatError
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -32,7 +33,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             return
         if not _is_name(name):
             message = f"Default value for ARG {from_.image} results in empty or invalid base image name"
-            yield Finding("InvalidDefaultArgInFrom", message, from_.span)
+            yield Finding("InvalidDefaultArgInFrom", message, narrow.argument(subject, from_, 0))
 
 
 def _is_name(text: str) -> bool:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Cmd, Entrypoint, Shell
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import StageView, Subject
@@ -31,7 +32,7 @@ def check(subject: Subject) -> Iterator[Finding]:
                 yield Finding(
                     "JSONArgsRecommended",
                     f"JSON arguments recommended for {name} to prevent unintended behavior related to OS signals",
-                    each.span,
+                    narrow.arguments(subject, each),
                     fix=_fix(subject, view, each),
                 )
         has_shell[view] = is_set

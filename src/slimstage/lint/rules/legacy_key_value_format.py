@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Env, Label
 from slimstage.dockerfile.words import split_words
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -20,7 +21,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             if isinstance(each, Env | Label) and any(pair.legacy for pair in each.pairs):
                 name = each.text.split(None, 1)[0]
                 message = f'"{name} key=value" should be used instead of legacy "{name} key value" format'
-                yield Finding("LegacyKeyValueFormat", message, each.span, fix=_fix(subject, each))
+                yield Finding("LegacyKeyValueFormat", message, narrow.arguments(subject, each), fix=_fix(subject, each))
 
 
 def _fix(subject: Subject, instruction: Env | Label) -> Fix | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Maintainer
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -19,7 +20,7 @@ def check(subject: Subject) -> Iterator[Finding]:
                 yield Finding(
                     "MaintainerDeprecated",
                     "Maintainer instruction is deprecated in favor of using label",
-                    each.span,
+                    narrow.keyword(subject, each),
                     hint=f"write LABEL {LABEL}=…",
                     fix=_fix(subject, each),
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Cmd, Entrypoint, Healthcheck, Instruction
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -24,7 +25,7 @@ def check(subject: Subject) -> Iterator[Finding]:
                     "MultipleInstructionsDisallowed",
                     f"Multiple {name} instructions should not be used in the same stage because only the last one will be "
                     "used",
-                    before.span,
+                    narrow.keyword(subject, before),
                     notes=(f"line {each.span.line} is used instead",),
                     cause=each.span,
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import From
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -23,7 +24,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 "RedundantTargetPlatform",
                 f"Setting platform to predefined {from_.platform} in FROM is redundant as this is the default behavior",
-                from_.span,
+                narrow.flag(subject, from_, "platform"),
                 fix=_fix(subject, from_),
             )
 

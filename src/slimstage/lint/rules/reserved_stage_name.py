@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.rule import Example, Rule
 from slimstage.lint.subject import Subject
@@ -15,7 +16,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     for view in subject.stages:
         if view.stage.name in _RESERVED:
             message = f'Stage name should not use the same name as reserved stage "{view.stage.name}"'
-            yield Finding("ReservedStageName", message, view.stage.from_.span)
+            yield Finding("ReservedStageName", message, narrow.argument(subject, view.stage.from_, 2))
 
 
 RULE = Rule(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Arg, Env
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -34,7 +35,7 @@ def check(subject: Subject) -> Iterator[Finding]:
                     yield Finding(
                         "SecretsUsedInArgOrEnv",
                         f'Do not use ARG or ENV instructions for sensitive data ({each.keyword} "{name}")',
-                        each.span,
+                        narrow.word(subject, each, name),
                         hint="give it to the RUN that needs it: RUN --mount=type=secret,id=NAME,env=NAME",
                     )
 

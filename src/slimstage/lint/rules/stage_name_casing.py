@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.finding import Edit, Finding, Fix
 from slimstage.lint.references import references
 from slimstage.lint.rule import Example, Rule
@@ -17,7 +18,7 @@ def check(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 "StageNameCasing",
                 f"Stage name '{name}' should be lowercase",
-                view.stage.from_.span,
+                narrow.argument(subject, view.stage.from_, 2),
                 hint=f"write AS {name.lower()}",
                 fix=_fix(subject, view, name),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import did_you_mean, look_up
 from slimstage.lint.rule import Example, Rule
@@ -18,7 +19,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         for word in (from_.image, from_.platform or ""):
             for name in sorted(look_up(word, subject.shared, escape).unset - known):
                 message = f"FROM argument '{name}' is not declared{did_you_mean(name, known)}"
-                yield Finding("UndefinedArgInFrom", message, from_.span)
+                yield Finding("UndefinedArgInFrom", message, narrow.variable(subject, from_, name))
 
 
 RULE = Rule(

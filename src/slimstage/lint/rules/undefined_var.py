@@ -19,6 +19,7 @@ from slimstage.dockerfile.instructions import (
     Workdir,
 )
 from slimstage.dockerfile.values import parse_fields
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.images import ImageNames, variables_of
 from slimstage.lint.lookups import did_you_mean, look_up
@@ -54,7 +55,7 @@ def _found(subject: Subject, view: StageView, instruction: Instruction) -> Itera
             yield Finding(
                 "UndefinedVar",
                 message,
-                instruction.span,
+                narrow.variable(subject, instruction, name),
                 severity=None if is_sure else "info",
                 hint=None if is_sure else _MAYBE,
             )

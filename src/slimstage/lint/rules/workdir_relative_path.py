@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from slimstage.dockerfile.instructions import Workdir
+from slimstage.lint import narrow
 from slimstage.lint.finding import Finding
 from slimstage.lint.lookups import look_up
 from slimstage.lint.rule import Example, Rule
@@ -20,7 +21,8 @@ def check(subject: Subject) -> Iterator[Finding]:
                 continue
             if not is_set and (path := _relative(subject, view, each)) is not None:
                 message = f'Relative workdir "{path}" can have unexpected results if the base image changes'
-                yield Finding("WorkdirRelativePath", message, each.span, hint=f"write WORKDIR /{path.lstrip('./')}")
+                hint = f"write WORKDIR /{path.lstrip('./')}"
+                yield Finding("WorkdirRelativePath", message, narrow.arguments(subject, each), hint=hint)
             is_set = True
         has_set[view] = is_set
 
