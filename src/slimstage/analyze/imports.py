@@ -240,13 +240,20 @@ def _joined(parts: list[ast.expr]) -> tuple[str, bool]:
     `__package__ + ".a"` is a relative name."""
     text = ""
     for number, part in enumerate(parts):
-        if isinstance(part, ast.Name) and part.id in ("__package__", "__name__") and number == 0:
+        if number == 0 and _is_own_package(part):
             continue
         known = _constant(part)
         if known is None:
             return text, False
         text += known
     return text, bool(parts)
+
+
+def _is_own_package(node: ast.expr) -> bool:
+    """`__package__`, `__spec__.parent`, and `__name__`, which is the same in a package's own source."""
+    if isinstance(node, ast.Attribute):
+        return node.attr == "parent" and _called(node.value) == "__spec__"
+    return isinstance(node, ast.Name) and node.id in ("__package__", "__name__")
 
 
 def _texts(node: ast.expr | None) -> list[str]:

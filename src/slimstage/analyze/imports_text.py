@@ -1,4 +1,4 @@
-"""Imports of a source that no parser here reads, by its lines: of another Python's syntax, or too large. Pure.
+"""Imports of a source that no parser here reads, by its lines: of another Python's syntax, too large, or of Cython. Pure.
 
 More is found than there is (a line of a text can look like an import), which is the safe side: what is found is kept.
 """
@@ -9,13 +9,13 @@ from slimstage.analyze.imports_values import Import, Imports
 from slimstage.regex import pattern
 
 _MOST_IMPORTS = 20_000
-_FROM = pattern(rb"[ \t]*from[ \t]+(\.*)[ \t]*([\w.]{0,500})[ \t]+import[ \t]*\(?([\w \t,*]{0,4000})")
-_IMPORT = pattern(rb"[ \t]*import[ \t]+([\w., \t]{1,4000})")
+_FROM = pattern(rb"[ \t]*from[ \t]+(\.*)[ \t]*([\w.]{0,500})[ \t]+c?import[ \t]*\(?([\w \t,*]{0,4000})")
+_IMPORT = pattern(rb"[ \t]*c?import[ \t]+([\w., \t]{1,4000})")
 _CALL = pattern(rb"(?:import_module|__import__)\([ \t]*['\"]([\w.]{1,500})['\"]")
 _COMPUTED = pattern(rb"(?:import_module|__import__)\([ \t]*[^'\"\s)]")
 
 
-def imports_of_text(source: bytes, fault: str) -> Imports:
+def imports_of_text(source: bytes, fault: str = "") -> Imports:
     """The imports that lines look like. Names behind the first line of brackets are left out: their package is found."""
     found: list[Import] = []
     dynamic: list[int] = []
@@ -35,7 +35,7 @@ def imports_of_text(source: bytes, fault: str) -> Imports:
             found.append(Import(text[level:].rstrip("."), level, (), number, is_deferred=True))
         if _COMPUTED.search(line):
             dynamic.append(number)
-    return Imports(tuple(found), dynamic=tuple(dynamic[:_MOST_IMPORTS]), faults=(fault,))
+    return Imports(tuple(found), dynamic=tuple(dynamic[:_MOST_IMPORTS]), faults=(fault,) if fault else ())
 
 
 def _name(word: bytes) -> str:

@@ -81,6 +81,12 @@ class Modules:
         inside = self._inside(module.path.rpartition("/")[0], with_directories=False) if package else ()
         return [f"{package}.{name}" for name in sorted(inside)]
 
+    def cython_beside(self, module: Module) -> list[str]:
+        """Paths of sources of Cython in the directory of a module, which wheels ship now and then."""
+        directory = module.path.rpartition("/")[0]
+        names = (name for row in self._list(directory).values() for name in row)
+        return [f"{directory}/{name}" for name in sorted(names) if name.endswith((".pyx", ".pxi", ".pxd"))]
+
     def _inside(self, directory: str, *, with_directories: bool) -> set[str]:
         found = set()
         for stem, names in self._list(directory).items():

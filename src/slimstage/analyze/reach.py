@@ -2,7 +2,8 @@
 
 A module that is missing in a slim image is a failure at the worst moment, one that is kept costs its bytes. So imports in
 functions count, as do optional ones where they are there; an extension module brings the modules beside it, which it imports
-unseen, and those of its own package that it names in texts; so do plug-ins of every group of entry points that is asked for.
+unseen, those of its own package that it names in texts, and what sources of Cython beside it import; plug-ins of every group of
+entry points that is asked for count, too.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from slimstage.analyze.imports import Import, Imports, modules_of
+from slimstage.analyze.imports import MOST_BYTES, modules_of
+from slimstage.analyze.imports_text import imports_of_text
+from slimstage.analyze.imports_values import Import, Imports
 from slimstage.analyze.modules import Module, Modules, Read
 from slimstage.values import dataclass, field
 
@@ -102,6 +105,7 @@ class _Walker:
         self._todo: deque[Module] = deque()
         self._later: deque[Callable[[], None]] = deque()
         self._groups: set[str] = set()
+        self._cython: set[str] = set()
 
     def run(self) -> Reached:
         certain: frozenset[str] | None = None
@@ -240,6 +244,13 @@ class _Walker:
             self._fault(f"{module.path} cannot be read")
             return
         self._each((name for name in _named(data, top) if self._modules.find(name) is not None), module.name)
+        package = module.name.rpartition(".")[0]
+        for path in self._modules.cython_beside(module):
+            if path not in self._cython:
+                self._cython.add(path)
+                text = self._read(path) or b""
+                for each in imports_of_text(text).imports if len(text) <= MOST_BYTES else ():
+                    self._later.append(partial(self._import, each, package, module.name))
 
     def _fault(self, sentence: str) -> None:
         if len(self._faults) < _MOST_PLACES:

@@ -91,8 +91,8 @@ def test_names_that_begin_with_a_text_may_be_anything_below_it() -> None:
     assert read("import_module(f'.{name}', __package__)\n").below == (("", 1),)
     assert read("import_module(f'{__name__}.{name}')\n").below == (("", 1),)
     assert read("x, y = lazy.attach_stub(__name__, __file__)\n# import\n").below == (("", 1),)
-    assert only("__import__(__package__ + '.fft')\n").level == 1
-    assert only("__import__(__package__ + '.fft')\n").module == "fft"
+    for own in ("__package__", "__spec__.parent", "__name__"):
+        assert (only(f"__import__({own} + '.fft')\n").level, only(f"__import__({own} + '.fft')\n").module) == (1, "fft")
 
 
 def test_names_that_are_computed_are_places_of_which_nothing_is_known() -> None:

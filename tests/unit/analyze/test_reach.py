@@ -144,8 +144,10 @@ def test_an_extension_module_brings_what_is_beside_it_and_what_it_names() -> Non
             }
         )
     )  # fmt: skip
+    tree.files[f"{SITE}/s/x/_fast.pyx"] = b"cimport numpy as np\nfrom ..z import v\nfrom libc.math cimport sqrt\n"
+    tree.files[f"{SITE}/s/z.py"] = tree.files[f"{SITE}/numpy.py"] = b""
     found = set(tree.reach("s.x").modules)
-    assert {"s.x._fast", "s.x._helper", "s.x._valid", "s.y.named"} <= found
+    assert {"s.x._fast", "s.x._helper", "s.x._valid", "s.y.named", "s.z", "numpy"} <= found
     assert not {"s.x.sub", "s.y.unnamed", "other"} & found
 
 
