@@ -9,8 +9,9 @@ import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 
 from slimstage.context.patterns import PatternMatcher, has_wildcards, match_segment
-from slimstage.dockerfile.instructions import Add, Copy, Instruction, Workdir
+from slimstage.dockerfile.instructions import Add, Copy, Instruction, Run, Workdir
 from slimstage.errors import ContextError
+from slimstage.lint.commands.command import Change, Remove
 from slimstage.lint.subject import ContextFile, StageView, Subject
 from slimstage.plan.paths import absolute
 
@@ -113,8 +114,8 @@ def word_for(subject: Subject, stage: StageView, copy: Copy | Add, path: str) ->
 def brought(subject: Subject, stage: StageView, copy: Copy | Add) -> list[ContextFile]:
     """The files of the context that an instruction brings, also by way of one other stage. Empty without a context.
 
-    By way of a stage: what was copied from the context into a directory that is now copied whole. What a RUN of that stage
-    did to it is not known.
+    By way of a stage: what was copied from the context into a directory that is now copied whole, where no RUN of that stage
+    removes or moves files.
     """
     if isinstance(copy, Add) or copy.from_ is None:
         return picked(subject, stage, copy) or []
@@ -129,9 +130,20 @@ def brought(subject: Subject, stage: StageView, copy: Copy | Add) -> list[Contex
         for view in other.chain():
             for inner in context_copies(view):
                 into = destination_of(subject, view, inner)
-                if into is not None and is_within(into, absolute(path)):
+                if into is not None and is_within(into, absolute(path)) and not _takes_away(subject, view, inner):
                     found.update((file.path, file) for file in picked(subject, view, inner) or ())
     return list(found.values())
+
+
+def _takes_away(subject: Subject, stage: StageView, copy: Copy | Add) -> bool:
+    """True where a RUN behind the copy removes or moves files, whichever they are."""
+    for run in stage.instructions[stage.instructions.index(copy) + 1 :]:
+        for command in subject.commands(stage, run) if isinstance(run, Run) else ():
+            if isinstance(command, Remove) and command.manager is None:
+                return True
+            if isinstance(command, Change) and command.action == "mv":
+                return True
+    return False
 
 
 def image_copies(subject: Subject) -> Iterator[tuple[StageView, Copy | Add]]:

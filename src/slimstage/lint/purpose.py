@@ -13,11 +13,14 @@ from slimstage.regex import pattern
 
 _SERVES = pattern(
     r"\b(?:uvicorn|gunicorn|hypercorn|daphne|flask|waitress|fastapi|bentoml|torchserve|tritonserver|ray|serve\w*|server\w*|serving"
-    r"|api\w*|app|main|infer\w*|predict\w*|inference|worker|celery|streamlit|gradio)\b"
+    r"|api\w*|app|infer\w*|predict\w*|inference|celery|streamlit|gradio)\b"
 )
 _TRAINS = pattern(
     r"\b(?:train\w*|fine_?tune\w*|fit|pretrain\w*|sweep|tune|experiment\w*|notebook\w*|jupyter\w*|accelerate)\b"
 )
+
+_PORTS_OF_WORK = frozenset(("8888", "6006", "22", "8787"))
+"""Notebooks, tensorboard, a shell, RStudio: not those of a service."""
 
 Wish = Literal["yes", "no", "unknown"]
 
@@ -104,7 +107,8 @@ def serves(subject: Subject, installed: list[Installed]) -> bool:
     """True of an image that certainly answers requests: a port, a server among its packages, a command that says so."""
     if trains(subject):
         return False
-    ports = any(isinstance(each, Expose) for view in subject.final.chain() for each in view.instructions)
+    exposed = [each for view in subject.final.chain() for each in view.instructions if isinstance(each, Expose)]
+    ports = any(port.partition("/")[0] not in _PORTS_OF_WORK for each in exposed for port in each.ports)
     roles = [role_of(each.name) for each in installed]
     has_server = any(role is not None and role.name == "serving" for role in roles)
     texts = [each.text.lower() for each in commands_of_image(subject) if isinstance(each, Cmd | Entrypoint)]

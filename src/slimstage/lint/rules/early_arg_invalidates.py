@@ -13,12 +13,16 @@ from slimstage.lint.subject import StageView, Subject
 from slimstage.regex import pattern
 
 _NEW_EACH_TIME = pattern(
-    r"(?i)(?:.*_)?(?:GIT|VCS|COMMIT|SHA|SHORT_SHA|REVISION|REF)(?:_(?:SHA1?|COMMIT|HASH|REF|REV|REVISION|TAG|DESCRIBE|BRANCH|ID"
-    r"|SHORT))*\Z"
-    r"|(?:.*_)?BUILD_?(?:DATE|TIME|TIMESTAMP|NUMBER|NUM|ID|VERSION|REVISION|URL)\Z|(?:.*_)?(?:TIMESTAMP|CREATED_AT|RELEASE_DATE)\Z"
-    r"|(?:CI|GITHUB|GITLAB|JENKINS|BUILDKITE|CIRCLE)_.*\Z"
+    r"(?i)(?:APP_|SOURCE_|IMAGE_|PROJECT_|REPO_|RELEASE_|SERVICE_|CI_|BUILD_|GIT_|VCS_)?"
+    r"(?:(?:GIT|VCS|COMMIT|SHA|SHORT_SHA|REVISION|REF)(?:_(?:SHA1?|COMMIT|HASH|REF|REV|REVISION|TAG|DESCRIBE|BRANCH|ID|SHORT))*"
+    r"|BUILD_?(?:DATE|TIME|TIMESTAMP|NUMBER|NUM|ID|REVISION)|TIMESTAMP|CREATED_AT|RELEASE_DATE)\Z"
+    r"|(?:GITHUB|GITLAB|JENKINS|BUILDKITE|CIRCLE)_.*\Z"
 )
-_NAMES_A_DOWNLOAD = pattern(r"(?i).*(?:_REPO|_URL)\Z")
+"""Names of this project's own commit and build; a commit of something else (`TRITON_COMMIT`) is a version like others."""
+_NO_VALUE = frozenset(
+    ("", "unknown", "dev", "local", "none", "head", "main", "master", "latest", "0", "n/a", "undefined")
+)
+"""Defaults that stand for a value that the build is to give."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -29,7 +33,8 @@ def check(subject: Subject) -> Iterator[Finding]:
             if not isinstance(instruction, Arg):
                 continue
             for each in instruction.args:
-                if not _NEW_EACH_TIME.match(each.name) or _NAMES_A_DOWNLOAD.match(each.name):
+                default = (each.value or "").strip("\"'").lower()
+                if not _NEW_EACH_TIME.match(each.name) or default not in _NO_VALUE:
                     continue
                 slowed = _in_front_of_use(subject, stage, position, each.name)
                 if slowed is None:

@@ -12,9 +12,8 @@ from slimstage.lint.subject import StageView, Subject
 from slimstage.regex import pattern
 
 _BUILDS = pattern(
-    r"(?:.*[-_.])?(?:build|builder|builds|compile|compiler|compiled|deps|dependencies|wheels?|wheel-builder|packages|"
-    r"requirements|venv|install|installer|download|downloader|fetch|assets|train|trainer|training|export|convert)"
-    r"(?:[-_.].*)?\Z"
+    r"(?:.*[-_.])?(?:build|builder|builds|compile|compiler|compiled|deps|dependencies|wheels?|packages|venv|install|installer"
+    r"|download|downloader|downloads|fetch)(?:[-_.].*)?\Z"
 )
 """Names of stages that are made for others to read."""
 
@@ -23,6 +22,8 @@ def is_made_for_others(stage: StageView) -> bool:
     """True of a stage that by its name, or for want of one, cannot be what somebody builds with `--target`."""
     if any(isinstance(each, Cmd | Entrypoint) for each in stage.instructions):
         return False
+    if stage.base is not None and stage.base.name == "scratch":
+        return False  # files to be taken out with --output
     return stage.stage.name is None or is_named_for_others(stage)
 
 

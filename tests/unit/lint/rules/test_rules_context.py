@@ -59,6 +59,10 @@ SILENT: dict[str, dict[str, Example]] = {
             {"data/a.csv": 90_000_000},
         ),
         "kept out": Example(WHOLE, {"data/a.csv": 90_000_000}, ignore="data\n"),
+        "removed in the training stage": Example(
+            "FROM a AS t\nCOPY . /w\nRUN python train.py && rm -rf /w/data\n\nFROM b\nCOPY --from=t /w /w\nCMD serve\n",
+            {"data/a.csv": 90_000_000},
+        ),
         "pictures of a web page": Example(WHOLE, {"static/hero.png": 12_000_000}),
     },
     "CheckpointsBesideModel": {
@@ -85,6 +89,12 @@ SILENT: dict[str, dict[str, Example]] = {
         "in front of its use": Example("FROM a\nRUN pip install x\nARG GIT_SHA\nLABEL revision=$GIT_SHA\n"),
         "used at once": Example("FROM a\nARG COMMIT\nRUN pip install git+https://example.org/x@$COMMIT\n"),
         "before the first FROM": Example("ARG GIT_SHA\nFROM a\nRUN pip install x\n"),
+        "a commit of something else": Example(
+            "FROM a\nARG TRITON_COMMIT\nRUN pip install x\nRUN make $TRITON_COMMIT\n"
+        ),
+        "a commit that is pinned": Example(
+            "FROM a\nARG GIT_REF=0f3d2a1\nRUN pip install x\nRUN git checkout $GIT_REF\n"
+        ),
         "breaks the cache on purpose": Example("FROM a\nARG CACHEBUST\nRUN apt-get update && apt-get install -y x\n"),
         "nothing is installed behind it": Example("FROM a\nARG BUILD_DATE\nRUN mkdir /x\nENV DATE=$BUILD_DATE\n"),
         "read from the environment": Example(

@@ -21,6 +21,8 @@ SILENT: dict[str, dict[str, str | Example]] = {
         "an image that trains": PY + "RUN pip install optuna wandb pytest\nEXPOSE 80\nCMD python train.py\n",
         "notebooks": PY + "RUN pip install jupyterlab matplotlib\nEXPOSE 8888\nCMD jupyter lab\n",
         "a shell": PY + "RUN pip install pytest black\nCMD bash\n",
+        "a program of unknown purpose": PY + "RUN pip install wandb pytest\nCMD python main.py\n",
+        "tensorboard": PY + "RUN pip install wandb tensorboard\nEXPOSE 6006\nCMD python main.py\n",
         "a job, no service": PY + "RUN pip install wandb\nCMD python evaluate_all.py\n",
         "in the training stage": PY.replace("\n", " AS t\n")
         + "RUN pip install wandb\n\n"

@@ -105,6 +105,8 @@ SILENT: dict[str, dict[str, str | Example]] = {
         "read by a mount": (
             "FROM alpine AS wheels\nRUN touch /x\n\nFROM alpine AS a\n\nFROM a\nRUN --mount=from=wheels,target=/w ls /w\n"
         ),
+        "files for --output": GO
+        + "FROM scratch AS build-output\nCOPY --from=builder /out/app /\n\nFROM a\nCOPY --from=builder /x /\n",
         "stages behind the target": "FROM alpine AS base\n\nFROM base AS x\nCMD x\n\nFROM base AS y\nCMD y\n",
     },
     "StageCopiesNothing": {
@@ -311,3 +313,23 @@ def test_git_stays_behind_only_where_the_installation_asks_for_a_repository() ->
         (finding,) = check_example(given, [catalogue.rule("SingleStageBuildTools")]).findings
         assert (finding.fix is not None) == is_fixed
         assert ("whether the program uses git is not known" in finding.notes[-1]) != is_fixed
+
+
+@pytest.mark.parametrize(
+    ("install", "tools"),
+    [
+        (
+            "apt-get update && apt-get install -y --no-install-recommends g++-12=12.2.0 libpq-dev curl",
+            '"g++-12" and "libpq-dev"',
+        ),
+        ("apk add --no-cache build-base py3-pip", '"build-base"'),
+        ("dnf install -y gcc-c++ openssl-devel tar", '"gcc-c++" and "openssl-devel"'),
+        ("dnf groupinstall -y 'Development Tools'", '"Development Tools"'),
+        ("conda install -y -c conda-forge cxx-compiler cmake numpy", '"cxx-compiler" and "cmake"'),
+        ("if true; then apt-get update && apt-get install -y gcc git; fi", '"gcc" and "git"'),
+    ],
+)
+def test_tools_of_every_manager_are_known(install: str, tools: str) -> None:
+    text = f"FROM base:1\nRUN {install}\nCMD serve\n"
+    ((_, message),) = messages("SingleStageBuildTools", text)
+    assert message == f"{tools} stay in the image, and only building needs them"
