@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -40,12 +39,16 @@ def test_a_report_of_an_image_remembers_its_build_and_compares(project: Project)
     project.build("-t", "app:1")
     project.dockerfile(DOCKERFILE.replace("50000", "80000"))
     project.build("-t", "app:2")
-    document: dict[str, Any] = json.loads(project.run("report", "--json", "--against", "app:1", "app:2").out)
+    document: dict[str, Any] = project.run("report", "--json", "--against", "app:1", "app:2").json()
     assert document["title"] == "app:2"
     assert [node["name"] for node in document["stages"]["nodes"] if node["kind"] == "stage"] == ["train", "stage-1"]
     assert [edge["size_bytes"] for edge in document["stages"]["edges"] if edge["kind"] == "copy"] == [80_000]
     assert document["timeline"]["is_remembered"]
-    assert document["comparison"]["files"][0]["new_bytes"] == 80_000
+    compared = document["comparison"]
+    assert compared["files"][0]["new_bytes"] == 80_000
+    known = project.run("compare", "--json", "app:1", "app:2").json()
+    assert compared["pull_bytes"] == known["pull"]["total_bytes"]
+    assert compared["pull_is_compressed"]
     assert sum(each["size_bytes"] for each in document["purposes"]) == document["image"]["size_bytes"]
     assert not (project.path / "report.html").exists()
 
@@ -61,7 +64,7 @@ def test_an_image_from_elsewhere_is_told_without_its_build(project: Project, tmp
     project.dockerfile(DOCKERFILE)
     archive = tmp_path / "app.tar"
     project.build("-o", f"type=oci,dest={archive}")
-    done = project.run("report", "-o", "-", f"oci-archive:{archive}", root=tmp_path / "other")
+    done = project.run("report", "-o", "-", "--against", archive, f"oci-archive:{archive}", root=tmp_path / "other")
     assert "How this image was built is not known here" in done.out
     assert re.search(r"<h1>[^<]*app\.tar</h1>", done.out)
 

@@ -17,15 +17,25 @@ from slimstage.values import replace
 if TYPE_CHECKING:
     from slimstage.analyze.layers import ImageLayers
     from slimstage.build.request import BuildResult
+    from slimstage.compare.pulling import PullCost
     from slimstage.report.of_build import BuildRecorder
     from slimstage.report.record import Report
     from slimstage.store.builds import StoredBuild
 
 
 def image_report(
-    session: Session, image: str, platform: str | None = None, entries: Sequence[str] = (), against: str | None = None
+    session: Session,
+    image: str,
+    platform: str | None = None,
+    entries: Sequence[str] = (),
+    against: str | None = None,
+    *,
+    has_pull: bool = True,
 ) -> Report:
-    """All that is known of the image. Raises as `analyze` does."""
+    """All that is known of the image. has_pull: layers are packed where that is needed to know what an update pulls.
+
+    Raises as `analyze` and `compare` do.
+    """
     from slimstage.analyze.analyse import analyse
     from slimstage.compare.differences import compared
     from slimstage.compare.files import Opened
@@ -37,19 +47,28 @@ def image_report(
     knows_builds = session.root_path().is_dir()
     if knows_builds:
         session.store()
+    pull = _pull(session, against, image, platform) if against is not None and has_pull else None
     with ExitStack() as opened:
-        layers = opened.enter_context(analyzed_image(session, image, platform))
+        layers = opened.enter_context(analyzed_image(session, image, platform, is_compared=against is not None))
         analysis = analyse(layers, entries).analysis
         report = report_of(analysis, layers.config)
         build = _remembered(session, layers) if knows_builds else None
         if build is not None:
             report = replace(report, stages=stages_of(build), timeline=timeline_of(build))
         if against is not None:
-            older = opened.enter_context(analyzed_image(session, against, platform))
+            older = opened.enter_context(analyzed_image(session, against, platform, is_compared=True))
             before = Opened(older, analyse(older).analysis)
-            found = compared(before, Opened(layers, analysis))
+            found = compared(before, Opened(layers, analysis), pull)
             report = replace(report, comparison=comparison_of(found, image_facts(before.analysis, older.config)))
     return report
+
+
+def _pull(session: Session, old: str, new: str, platform: str | None) -> PullCost | None:
+    from slimstage.cli.pulled_image import pulled_image
+    from slimstage.compare.pulling import pull_cost
+
+    there, wanted = pulled_image(session, old, platform), pulled_image(session, new, platform)
+    return pull_cost(there, wanted) if there is not None and wanted is not None else None
 
 
 def _remembered(session: Session, layers: ImageLayers) -> StoredBuild | None:

@@ -21,6 +21,7 @@ _DEFAULT = "report.html"
 @click.argument("image", shell_complete=complete_images)
 @option("-o", "--output", metavar="FILE", help=f"Where the page goes; - is stdout [default: {_DEFAULT}].")
 @option("--against", metavar="IMAGE", help="An older image to compare with.")
+@option("--no-pull-cost", is_flag=True, help="With --against: layers that have no blob yet stay unpacked.")
 @option("--entry", "entries", multiple=True, metavar="MODULE|PATH", help="Another place that Python is started from.")
 @option("--platform", metavar="OS/ARCH", help="Which image of an index [default: this host's].")
 @json_option
@@ -30,6 +31,7 @@ def command(
     image: str,
     output: str | None,
     against: str | None,
+    no_pull_cost: bool,
     entries: tuple[str, ...],
     platform: str | None,
     as_json: bool,
@@ -48,7 +50,7 @@ def command(
     place = output or (None if as_json else _DEFAULT)
     if place not in (None, "-"):
         check_writable(place, "--output")
-    report = image_report(session, image, platform, entries, against)
+    report = image_report(session, image, platform, entries, against, has_pull=not no_pull_cost)
     if place is not None:
         write_report(report, place)
     if as_json:

@@ -185,7 +185,7 @@ function fitted(pen, text, room) {
   let width = pen.measureText(cut).width;
   while (width > room && cut.length > 2) {
     const keep = Math.max(1, Math.min(cut.length - 2, Math.floor((cut.length * room) / width)));
-    cut = `${cut.slice(0, keep)}…`;
+    cut = `${cut.slice(0, keep).replace(/[\ud800-\udbff]$/, "")}…`;
     width = pen.measureText(cut).width;
   }
   return width > room || cut.length < 3 && text.length > 3 ? "" : cut;
