@@ -18,18 +18,26 @@ def run(*words: object, **env: str) -> str:
     return done.stdout
 
 
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
+
+
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    top = tmp_path_factory.mktemp("wheel")
+    run(*PIP, "wheel", "--no-deps", "--no-build-isolation", "-w", top, PROJECT)
+    (made,) = top.glob("slimstage-*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     """The command in an environment of its own, whose packages all came as wheels."""
     top = tmp_path_factory.mktemp("install")
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "-q")
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", top, PROJECT)
-    (wheel,) = top.glob("slimstage-*.whl")
     run(sys.executable, "-m", "venv", "--without-pip", top / "venv")
     without_compiler = top / "bin"
     without_compiler.mkdir()
     python = top / "venv/bin/python"
-    run(*pip, "--python", python, "install", "--only-binary", ":all:", wheel, PATH=str(without_compiler))
+    run(*PIP, "--python", python, "install", "--only-binary", ":all:", wheel, PATH=str(without_compiler))
     return top / "venv/bin/slimstage"
 
 
@@ -44,3 +52,13 @@ def test_the_wheel_needs_no_compiler_and_the_command_builds(installed: Path, tmp
 def test_the_wheel_says_its_version_and_brings_its_licence(installed: Path) -> None:
     assert run(installed, "--version").startswith("slimstage ")
     assert [*installed.parent.parent.glob("lib/python*/site-packages/slimstage-*.dist-info/licenses/LICENSE")]
+
+
+def test_pipx_runs_the_wheel_and_leaves_nothing_on_the_path(wheel: Path, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY <<EOF /f\nhello\nEOF\n")
+    places = {"PIPX_HOME": tmp_path / "pipx", "PIPX_BIN_DIR": tmp_path / "bin", "PIPX_MAN_DIR": tmp_path / "man"}
+    build = ("build", "--root", tmp_path / "root", "-o", tmp_path / "out", tmp_path)
+    env = {name: str(path) for name, path in places.items()}
+    run(sys.executable, "-m", "pipx", "run", "--spec", wheel, "slimstage", *build, PYTHONPATH="", **env)
+    assert (tmp_path / "out/f").read_text() == "hello\n"
+    assert [*tmp_path.glob("bin/*")] == []
