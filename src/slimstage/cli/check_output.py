@@ -63,7 +63,7 @@ def _noted(each: Told) -> Diagnostic:
 def summary(files: Sequence[str], remarks: Sequence[Told], hidden: int) -> str:
     """One line for people."""
     counts = [(sum(each.severity == kind for each in remarks), kind) for kind in ("error", "warning", "info")]
-    listed = ", ".join(_count(count, "note" if kind == "info" else kind) for count, kind in counts if count)
+    listed = ", ".join(f"{count} info" if kind == "info" else _count(count, kind) for count, kind in counts if count)
     where = f"{len(files)} files" if len(files) > 1 else files[0]
     fixes = sum(each.fix is not None for each in remarks)
     parts = [f"{where}: {listed or 'nothing found'}"]

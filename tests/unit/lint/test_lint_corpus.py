@@ -11,7 +11,7 @@ import pytest
 from slimstage.context.patterns import read_ignore_file
 from slimstage.dockerfile.parse import parse
 from slimstage.lint import catalogue
-from slimstage.lint.context_view import GivenContext
+from slimstage.lint.context_view import DirectoryContext, GivenContext
 from slimstage.lint.engine import Surroundings, check
 from slimstage.oci.descriptor import Platform
 from slimstage.plan.request import PlanRequest
@@ -50,3 +50,15 @@ def test_each_fault_is_one_that_a_file_can_have(corpus: Any) -> None:
     for case in faulty:
         assert parse(case.dockerfile).stages
         assert (case.dockerfile, case.files) != (case.project.dockerfile, case.project.files)
+
+
+GOOD_EXAMPLES = [*sorted(BENCH.parent.glob("examples/**/Dockerfile")), BENCH.parent / "Containerfile"]
+
+
+@pytest.mark.parametrize("path", GOOD_EXAMPLES, ids=lambda path: str(path.relative_to(BENCH.parent)))
+def test_the_examples_of_this_project_give_no_alarm(path: Path) -> None:
+    beside, general = path.with_name(f"{path.name}.dockerignore"), path.with_name(".dockerignore")
+    ignore = next((read_ignore_file(each.read_text()) for each in (beside, general) if each.exists()), None)
+    around = Surroundings(ignore, context=DirectoryContext(path.parent, ignore))
+    checked = check(path.read_text(), catalogue.rules(), REQUEST, around=around, asks_plan=True)
+    assert not [each for each in checked.findings if each.severity != "info"]
