@@ -127,6 +127,8 @@ class Noting:
         name = base_name(found.fields[0])
         if name == "cd" and not self._in_pipe:
             self._change_directory(found.fields)
+        elif name in ("pushd", "popd"):
+            self._directory = None
         elif name == "set":
             self._set(found.fields[1:])
         elif name in ("read", "getopts", "mapfile"):

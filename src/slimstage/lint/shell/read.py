@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tree_sitter import Parser
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
+_LEADING_OPERATOR = pattern(r"\s*<<-?\s*[^\s<>|&;]+\s")
 _SHEBANG = pattern(r"#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?(\S+)")
 
 
@@ -62,7 +63,8 @@ def read_script(
     if not run.heredocs:
         return _parsed(written.line(), environment, has_braces=dialect != "sh")
     if len(run.heredocs) > 1 or not _is_one_heredoc(run.command.words[0]):
-        return _parsed(written.whole(), environment, has_braces=dialect != "sh")
+        whole = _turned(written.whole(), run.command.words[0])
+        return _parsed(whole, environment, has_braces=dialect != "sh")
     body = written.body(0)
     if found := _SHEBANG.match(body.text):
         name = found.group(1).rpartition("/")[2]
@@ -86,6 +88,20 @@ def _is_one_heredoc(text: str) -> bool:
         return parse_operator(text) is not None
     except DockerfileError:
         return False
+
+
+def _turned(whole: ShellText, line: str) -> ShellText:
+    """`<<EOF bash` as `bash <<EOF`, which the grammar knows; every character keeps its place."""
+    found = _LEADING_OPERATOR.match(line)
+    if found is None or found.end() >= len(line):
+        return whole
+    order = [
+        *range(found.end(), len(line)),
+        found.end() - 1,
+        *range(found.end() - 1),
+        *range(len(line), len(whole.text)),
+    ]
+    return whole.derived("".join(whole.text[each] for each in order), order, is_exact=True)
 
 
 def _exec(written: Written, environment: Mapping[str, str]) -> Script:

@@ -127,6 +127,7 @@ class Walk(Noting):
             elif child.type == "do_group":
                 self._certain = False
                 self._sequence(child)
+                self._operator = self._operator or ";"
             elif child.type == "variable_name" and node.type == "for_statement":
                 self._variables.put(self._raw(child), None)
             elif child.type in WORDS:
@@ -135,7 +136,7 @@ class Walk(Noting):
                 self._operator = _OPERATORS[child.type]
             elif child.is_named:
                 self._statement(child)
-            self._operator = self._operator or ";"
+                self._operator = self._operator or ";"
         self._certain = was_certain
         if self._directory != directory:
             self._directory = None
@@ -203,6 +204,7 @@ class Walk(Noting):
             elif child.type in WORDS:
                 self._substitutions(child)
                 fields += self._words.fields(child)
+        fields += self._left_out(end, redirects)
         for each in redirects:
             found, words = self._redirect(each)
             noted += found
@@ -211,6 +213,13 @@ class Walk(Noting):
             end = max(end, self._end_of(each))
         if fields:
             self._emit([*fields, *more], start, end, tuple(noted), tuple(assignments), redirects)
+
+    def _left_out(self, end: int, redirects: list[Node]) -> list[Field]:
+        """A `-` in front of a redirect, for which the grammar has no node."""
+        behind = min((each.start_byte for each in redirects if each.start_byte >= end), default=end)
+        gap = self._text.text[end:behind]
+        start = end + len(gap) - len(gap.lstrip())
+        return [Field("-", (start,), start, start + 1)] if gap.strip() == "-" else []
 
     def _redirect(self, node: Node) -> tuple[list[Redirect], list[Field]]:
         """The redirects of a node, and words that stand behind its target."""

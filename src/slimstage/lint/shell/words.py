@@ -34,6 +34,8 @@ _NAME = pattern(r"\$\{[#!]?([A-Za-z_][A-Za-z0-9_]*)|\$([A-Za-z_][A-Za-z0-9_]*)")
 _BRACES = pattern(r"\{[^{}\s]*,[^{}\s]*\}")
 _BLANKS = " \t\n"
 _LARGEST = 64 * 1024
+_MOST_EXPANDED = 256 * 1024
+"""Characters that the variables of one RUN give, all together; those behind count as not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ class Variables:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._given = environment
         self._set: dict[str, str | None] = {}
+        self._left = [_MOST_EXPANDED]
 
     def copy(self) -> Variables:
         made = Variables(self._given)
-        made._set = dict(self._set)
+        made._set, made._left = dict(self._set), self._left
         return made
 
     def put(self, name: str, value: str | None) -> None:
@@ -82,7 +85,11 @@ class Variables:
             return None
         if raw.startswith(("${!", "${#")) or "[" in raw:
             return None
-        return known(raw, self._values(), "\\")
+        if self._left[0] <= 0:
+            return None
+        found = known(raw, self._values(), "\\")
+        self._left[0] -= len(found or "") + 1
+        return found
 
     def _values(self) -> Mapping[str, str]:
         if not self._set:

@@ -16,6 +16,8 @@ from slimstage.values import dataclass, replace
 POSIX_SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "zsh", "mksh"))
 _ASSIGNMENT = pattern(r"[A-Za-z_][A-Za-z0-9_]*=", 16)
 _MOST_WRAPPERS = 16
+_MOST_EXECUTED = 16
+"""Commands of one `find` that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +174,7 @@ def executed(fields: Sequence[Field]) -> list[Unwrapped]:
     """The commands behind `-exec` of a `find`, with patterns of what it finds in place of `{}`."""
     made: list[Unwrapped] = []
     index = 0
-    while index < len(fields):
+    while index < len(fields) and len(made) < _MOST_EXECUTED:
         if fields[index].shape in ("-exec", "-execdir", "-ok", "-okdir"):
             end = index + 1
             while end < len(fields) and fields[end].shape not in (";", "+"):

@@ -159,6 +159,22 @@ def test_a_shell_reads_its_heredoc() -> None:
     assert (found.texts(), found.span.line, found.span.column) == (("install", "x"), 3, 1)
 
 
+def test_a_heredoc_in_front_of_its_command_is_that_commands() -> None:
+    found = commands("RUN <<EOF bash -e\npip install x | tee log\nmake\nEOF\n")
+    assert [(each.name, each.span.line, each.span.column) for each in found] == [
+        ("pip", 3, 1), ("tee", 3, 17), ("make", 4, 1),
+    ]  # fmt: skip
+    assert lines("RUN <<-'EOF' python3 -\n\timport x\n\tEOF\n") == ["python3 -"]
+
+
+def test_pushd_leads_somewhere_unknown() -> None:
+    assert named("RUN pushd /x && make", "make").directory is None
+
+
+def test_the_first_command_of_a_branch_is_joined_as_the_branch_is() -> None:
+    assert [each.joined_by for each in commands("RUN if a; then b; else c; fi && d")] == [None, ";", ";", "&&"]
+
+
 def test_a_heredoc_for_another_program_is_no_shell_text() -> None:
     assert lines("RUN python3 <<EOF\nimport x\nEOF\n") == ["python3"]
     assert not commands("RUN <<EOF\n#!/usr/bin/env python3\nimport x\nEOF\n")
@@ -258,6 +274,11 @@ def test_faults_are_told_and_reading_goes_on() -> None:
 @pytest.mark.parametrize("text", ["(" * 3000, "a && " * 3000 + "b", "$(" * 2000, "if a; then " * 2000, "{ " * 3000])
 def test_deep_nesting_ends(text: str) -> None:
     assert isinstance(scripts(f"RUN {text}")[0], Script)
+
+
+def test_variables_give_so_much_and_no_more() -> None:
+    text = 'ARG P="' + "a " * 20_000 + '"\nRUN pip install ' + "$P " * 500
+    assert len(commands(text)[0].words) < 200_000
 
 
 def test_names_with_other_letters_keep_their_places() -> None:
