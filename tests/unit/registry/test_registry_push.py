@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,12 @@ from slimstage.registry.faults import HttpError
 from slimstage.registry.push import Pusher, is_distributable
 from slimstage.registry.retry import Backoff, Pauses
 from slimstage.registry.upload import Outcome
+from slimstage.store.store import Store
 from slimstage.together import AT_ONCE
 from support.fake_registry import Answer, FakeRegistry, Request, error_body
 from support.images import MemoryImage, memory_image
 from support.registry_process import docker_login
+from support.uploading import AfterBytes, Growing
 
 IMAGE = memory_image({"etc/": b"", "etc/motd": b"hello\n"}, {"usr/": b"", "usr/model": bytes(range(256)) * 40})
 
@@ -308,6 +311,25 @@ def test_no_login_goes_to_an_upload_on_another_host(
     assert {request.method for request in other.requests} >= {"PUT"}
     assert all("authorization" not in request.headers for request in other.requests)
     assert secret.partition(" ")[2] not in repr(other.requests)
+
+
+def test_no_login_goes_to_a_stream_on_another_host(
+    registry: FakeRegistry, other: FakeRegistry, pusher: Pusher, home: Path
+) -> None:
+    docker_login(home, registry.host, "ann", "s3cret-w0rd")
+    secret = wants_basic(registry).partition(" ")[2]
+    other.uploads = registry.uploads
+    registry.uploads.location = other.base + "/v2/{repository}/blobs/uploads/{session}"
+    with Store.open(home / "store") as store:
+        growing = Growing(store, random.Random(7).randbytes(9 << 20))
+        growing.write()
+        told = AfterBytes(1, growing.finish)
+        assert pusher.put_growing(name(registry), growing.blob, progress=told).outcome == "sent"
+        growing.close()
+    (patch,) = other.seen("/uploads/", "PATCH")
+    assert patch.headers["transfer-encoding"] == "chunked"
+    assert secret not in repr([request.headers for request in other.requests])
+    assert all("authorization" not in request.headers for request in other.requests)
 
 
 def test_a_401_from_there_is_not_answered(
