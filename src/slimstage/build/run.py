@@ -99,7 +99,7 @@ def sandbox_spec(step: RunStep, inputs: RunInputs, request: BuildRequest, upper:
             target = mount.target or f"/run/buildkit/ssh_agent.{agents}"
             agents += 1
             # Said of the first, also when no agent was given: as in BuildKit.
-            environment.setdefault("SSH_AUTH_SOCK", target)
+            environment.setdefault("SSH_AUTH_SOCK", mount.written or target)
             if mount.id in inputs.agents:
                 mounts.append(SocketMount(target, inputs.agents[mount.id], mount.mode, mount.uid, mount.gid))
     if step.script is not None:

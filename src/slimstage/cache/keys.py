@@ -25,6 +25,7 @@ from slimstage.plan.graph import (
     FromStep,
     RunStep,
     SecretMount,
+    SshMount,
     StepId,
 )
 from slimstage.values import names_of
@@ -193,6 +194,8 @@ def _mount_values(mount: object, by_content: bool) -> dict[str, Any]:
         values.pop("id")
     if isinstance(mount, SecretMount):
         values.pop("is_required")
+    if isinstance(mount, SshMount) and mount.written is None:
+        values.pop("written")
     return values
 
 

@@ -170,6 +170,8 @@ class SshMount:
     mode: int = 0o600
     uid: int = 0
     gid: int = 0
+    written: str | None = None
+    """The target as SSH_AUTH_SOCK says it, where that is another text: relative, or not cleaned."""
 
 
 RunMount: TypeAlias = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount

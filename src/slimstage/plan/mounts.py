@@ -59,6 +59,7 @@ def lower_mount(
             mode=0o600 if options.mode is None else options.mode,
             uid=options.uid or 0,
             gid=options.gid or 0,
+            written=options.target if target and options.target != target else None,
         )
     target = paths.absolute(options.target or "", working_dir)
     if target == "/":

@@ -130,6 +130,7 @@ def test_a_declared_proxy_is_an_argument_like_others() -> None:
         ("type=secret,id=k,mode=0,uid=3", SecretMount("k", "/run/secrets/k", mode=0, uid=3)),
         ("type=ssh", SshMount("default", None)),
         ("type=ssh,id=h,target=/s,required=true,mode=0660", SshMount("h", "/s", True, 0o660)),
+        ("type=ssh,target=r//s", SshMount("default", "/w/r/s", written="r//s")),
     ],
 )
 def test_a_mount_has_its_defaults(value: str, wanted: RunMount) -> None:
