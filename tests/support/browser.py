@@ -25,6 +25,7 @@ CHROMIUM = "/usr/bin/chromium"
 _ARGUMENTS = (
     "--no-sandbox",  # tests run as root; the pages are ours
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # in a container it may be small
     "--disable-background-networking",
     "--no-first-run",
     "--disable-component-update",
