@@ -18,7 +18,12 @@ from slimstage.analyze.imports_text import imports_of_text
 from slimstage.analyze.imports_values import Import, Imports
 
 MOST_BYTES = 1 << 20
-"""A larger source is only searched for lines that import: its tree would take hundreds of megabytes."""
+"""A larger source is only searched for lines that import."""
+_MOST_MARKS = 200_000
+"""Marks and ends of lines of a source that is parsed: each can be a node or two of its tree, of half a kilobyte. A megabyte of
+written source has some 150,000; a megabyte of `a;` would take 900 MB.
+"""
+_MARKS = b";,()[]{}:+-*/%.=\n<>|&^~@!"
 _MOST_IMPORTS = 20_000
 _DEEPEST = 200
 _CALLS = (
@@ -40,7 +45,7 @@ def modules_of(source: bytes) -> Imports:
     """
     if b"import" not in source and b"__all__" not in source:
         return Imports()
-    if len(source) > MOST_BYTES:
+    if len(source) > MOST_BYTES or len(source) - len(source.translate(None, _MARKS)) > _MOST_MARKS:
         return imports_of_text(source, "the source is too large to be parsed")
     try:
         with warnings.catch_warnings():

@@ -8,7 +8,6 @@ entry points that is asked for count, too.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from slimstage.analyze.imports import MOST_BYTES, modules_of
 from slimstage.analyze.imports_text import imports_of_text
 from slimstage.analyze.imports_values import Import, Imports
 from slimstage.analyze.modules import Module, Modules, Read
+from slimstage.regex import pattern
 from slimstage.values import dataclass, field
 
 _MOST_MODULES = 200_000
@@ -29,7 +29,8 @@ _STARTED = (
     "sitecustomize", "usercustomize", "runpy", "importlib", "zipimport",
 )  # fmt: skip
 """What an interpreter imports before the program, whatever that is."""
-_NAMED = rb"(?<![\w.])%s(?:\.[A-Za-z_]\w{0,60}){1,8}"
+_NAMED = pattern(rb"(?:\.[A-Za-z_]\w{0,60}){1,8}")
+_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.")
 _TESTS = frozenset({"tests", "test", "conftest"})
 
 Plugins = Callable[[str], Iterable[str]]
@@ -263,12 +264,15 @@ def _is_packaged(path: str) -> bool:
 
 def _named(data: bytes, package: str) -> set[str]:
     """Texts of an extension module that can be names of modules of its own package."""
-    found: set[bytes] = set()
-    for match in re.finditer(_NAMED % re.escape(package.encode()), data):
-        found.add(match[0])
-        if len(found) > _MOST_PLACES:
-            break
-    return {name.decode("ascii", "replace") for name in found}
+    found: set[str] = set()
+    word = package.encode()
+    at = data.find(word + b".")
+    while at >= 0 and len(found) <= _MOST_PLACES:
+        match = _NAMED.match(data, at + len(word))
+        if match and (at == 0 or data[at - 1] not in _LETTERS):
+            found.add(package + match[0].decode("ascii", "replace"))
+        at = data.find(word + b".", at + len(word))
+    return found
 
 
 def _absolute(module: str, level: int, package: str) -> str | None:

@@ -142,6 +142,7 @@ def test_a_source_that_cannot_be_parsed_is_searched_by_lines() -> None:
         b"import a\nx = " + b"a." * 100_000 + b"b",
         b"import a\n" + b"if x:\n " * 3,
         b"import a\n" + b"x\n" * MOST_BYTES,
+        b"import a\n" + b"x;" * 300_000,
         b"# -*- coding: nothing -*-\nimport a\n",
         b"import a\nx = '\\d'\n",
     ],

@@ -185,6 +185,27 @@ def test_an_archive_of_which_only_the_beginning_is_there_is_read_by_its_first_me
     assert (found.parameters, found.tensors) == (24, 4)
 
 
+def test_a_file_of_which_the_beginning_is_there_is_read_in_blocks() -> None:
+    header = b'{"a":{"dtype":"U8","shape":[1000000],"data_offsets":[0,1000000]}}'
+    kept = safetensors(header)
+    reads: list[int] = []
+
+    def read_at(offset: int, count: int) -> bytes:
+        reads.append(count)
+        return kept[offset : offset + count]
+
+    found = read_weights("m.safetensors", read_at, len(kept) + 1_000_000)
+    assert found is not None
+    assert (found.parameters, found.faults) == (1_000_000, ())
+    assert len(reads) < 10
+    opcodes, reads = b"\x80\x04" + b"N0" * 100_000, []
+    kept = opcodes
+    found = read_weights("m.pkl", read_at, len(kept) + 1_000_000)
+    assert found is not None
+    assert found.faults == ("not all of the file is there to be read",)
+    assert len(reads) < 10
+
+
 def test_the_older_row_of_pickles_is_read(torch: Any) -> None:
     row = [pickle.dumps(each, protocol=2) for each in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
     data = (

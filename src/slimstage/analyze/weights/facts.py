@@ -127,13 +127,20 @@ class Source:
 
     def at(self, offset: int, count: int) -> bytes:
         """Exactly these bytes. Raises Unreadable."""
-        if offset < 0 or count < 0 or offset + count > self.size:
+        return self.some(offset, count, count)
+
+    def some(self, offset: int, needed: int, wanted: int) -> bytes:
+        """Up to `wanted` bytes, at least `needed`: where only the beginning of a file was kept, the last block is short.
+
+        Raises Unreadable.
+        """
+        if offset < 0 or needed < 0 or offset + needed > self.size:
             raise Unreadable("it passes the end of the file")
-        self._left -= count
-        if self._left < 0:
+        if needed > self._left:
             raise Unreadable(f"there is more to read than {MOST_BYTES} bytes")
-        data = self._read_at(offset, count)
-        if len(data) != count:
+        data = self._read_at(offset, min(wanted, self.size - offset))
+        self._left -= len(data)
+        if len(data) < needed:
             raise Unreadable("not all of the file is there to be read")
         return data
 
@@ -169,17 +176,10 @@ class Stream:
             raise Unreadable("it passes the end of the file")
         have = self._block[place:]
         wanted = count - len(have)
-        fetch = min(max(wanted, _BLOCK), self._end - self._at)
-        self._block = self._fetch(fetch, wanted)
+        self._block = self._source.some(self._at, wanted, min(max(wanted, _BLOCK), self._end - self._at))
         self._at += len(self._block)
         self._place = wanted
         return have + self._block[:wanted]
-
-    def _fetch(self, count: int, needed: int) -> bytes:
-        try:
-            return self._source.at(self._at, count)
-        except Unreadable:  # where only the beginning of a file was kept, its last block is short
-            return self._source.at(self._at, needed)
 
     def skip(self, count: int) -> None:
         """Passes over bytes. Raises Unreadable."""
