@@ -5,6 +5,7 @@ Names only: what a package really holds, `analyze` finds in the image.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeAlias
@@ -160,9 +161,10 @@ def _fits(shape: str, text: str) -> bool:
 @cache
 def _data(name: str) -> Mapping[str, Any]:
     import tomllib
-    from importlib.resources import files
 
-    return tomllib.loads((files("slimstage.lint") / "data" / f"{name}.toml").read_text(encoding="utf-8"))
+    # As importlib.resources does it, also out of a zip, without the dozen modules that it needs for that.
+    path = os.path.join(os.path.dirname(__file__), "data", f"{name}.toml")
+    return tomllib.loads(globals()["__loader__"].get_data(path).decode("utf-8"))
 
 
 @cache
