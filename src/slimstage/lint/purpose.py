@@ -132,8 +132,9 @@ def wants_gpu(subject: Subject, installed: list[Installed]) -> Wish:
 
 
 def _texts(subject: Subject, installed: list[Installed]) -> Iterator[str]:
-    for view in subject.final.chain():
-        yield from _words(view)
+    for view in subject.stages:
+        if view.is_needed:
+            yield from _words(view)
     for each in installed:
         yield from each.command.options.index_urls
         if each.line is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.lint.distributions_installed import Installed, distributions
+from slimstage.lint.distributions_installed import Installed, in_image
 from slimstage.lint.finding import Finding
 from slimstage.lint.places import word_span
 from slimstage.lint.rule import Example, Rule
@@ -58,7 +58,7 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     if "devel" in parts:
         return
-    found = list(distributions(subject, [*subject.final.chain()]))
+    found = list(in_image(subject))
     bring = [each for each in found if each.name in _BRING_CUDA and not _is_for_cpu(each)]
     names = {each.name for each in found}
     if (

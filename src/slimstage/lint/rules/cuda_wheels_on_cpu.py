@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.lint.distributions_installed import Installed, distributions
+from slimstage.lint.distributions_installed import Installed, in_image
 from slimstage.lint.finding import Finding
 from slimstage.lint.knowledge import Variant, variants_of
 from slimstage.lint.purpose import wants_gpu
@@ -18,7 +18,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     platform = subject.final.platform or str(subject.request.target_platform)
     if "amd64" not in platform:
         return  # the default wheels of other platforms carry no CUDA
-    installed = list(distributions(subject, [*subject.final.chain()]))
+    installed = list(in_image(subject))
     heavy = [(each, variant) for each in installed for variant in _variants(each)]
     if not heavy:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.lint.distributions_installed import Installed, distributions
+from slimstage.lint.distributions_installed import Installed, in_image
 from slimstage.lint.finding import Finding
 from slimstage.lint.knowledge import Variant, variants_of
 from slimstage.lint.purpose import commands_of_image, serves
@@ -40,7 +40,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     final = subject.final
     if is_started_by_hand(final):
         return
-    installed = list(distributions(subject, [*final.chain()]))
+    installed = list(in_image(subject))
     names = {each.name for each in installed}
     for each in installed:
         if each.name not in _TOLD or each.command.manager not in ("pip", "uv"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from slimstage.lint.distributions_installed import Installed, distributions
+from slimstage.lint.distributions_installed import Installed, in_image
 from slimstage.lint.finding import Finding
 from slimstage.lint.knowledge import role_of, variants_of
 from slimstage.lint.purpose import serves
@@ -25,7 +25,7 @@ def check(subject: Subject) -> Iterator[Finding]:
     final = subject.final
     if is_started_by_hand(final):
         return
-    installed = list(distributions(subject, [*final.chain()]))
+    installed = list(in_image(subject))
     if not serves(subject, installed):
         return
     draws = any(each.name in _SHOW for each in installed)

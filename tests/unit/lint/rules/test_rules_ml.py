@@ -200,3 +200,36 @@ def test_opencv_becomes_headless_and_mlflow_is_advice() -> None:
         ("warning", 'install "opencv-python-headless"'),
         ("info", 'install "mlflow-skinny"'),
     ]
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        "RUN python -m venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\nRUN pip install flask wandb\n",
+        "RUN python -m venv /opt/venv && /opt/venv/bin/pip install flask wandb\n",
+        "RUN python -m venv /opt/venv && pip --python /opt/venv/bin/python install flask wandb\n",
+        "RUN pip install --prefix=/opt/venv flask wandb\n",
+        "RUN pip install --target /opt/venv flask wandb\n",
+        "ENV VIRTUAL_ENV=/opt/venv\nENV PATH=$VIRTUAL_ENV/bin:$PATH\nRUN uv venv /opt/venv && uv pip install flask wandb\n",
+    ],
+)
+def test_an_environment_that_is_copied_is_part_of_the_image(build: str) -> None:
+    text = PY.replace("\n", " AS b\n") + build + "\n" + PY + "COPY --from=b /opt/venv /opt/venv\n" + UVICORN
+    finding = the_finding("TrainingPackagesInFinalStage", text)
+    assert finding.message == "answering needs none of wandb (experiment tracking)"
+    assert finding.span.line < text[: text.index("\n\n")].count("\n") + 2
+
+
+@pytest.mark.parametrize(
+    ("build", "path"),
+    [
+        ("RUN python -m venv /opt/train && /opt/train/bin/pip install wandb\n", "/opt/venv"),
+        ("ENV PATH=/opt/train/bin:$PATH\nRUN pip install wandb\n", "/opt/venv"),
+        ("RUN pip install wandb\n", "/opt/venv"),
+        ("RUN pip install wandb\n", "/model"),
+        ("RUN pip install --target /x wandb\n", "/usr/local/lib/python3.12/site-packages"),
+    ],
+)
+def test_an_environment_that_is_not_copied_is_none_of_the_image(build: str, path: str) -> None:
+    text = PY.replace("\n", " AS b\n") + build + "\n" + PY + f"COPY --from=b {path} {path}\n" + UVICORN
+    assert not check_example(Example(text), [catalogue.rule("TrainingPackagesInFinalStage")]).findings
