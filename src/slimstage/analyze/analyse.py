@@ -11,7 +11,6 @@ from slimstage.analyze.analysis import (
     AnalysedImage,
     AnalysedLayer,
     Analysis,
-    PythonFacts,
     Waste,
 )
 from slimstage.analyze.contents import Contents
@@ -26,6 +25,7 @@ from slimstage.analyze.layers import ImageLayers
 from slimstage.analyze.needs import requirements, with_needs
 from slimstage.analyze.ownership import assign
 from slimstage.analyze.purpose import purpose_of
+from slimstage.analyze.python_reach import PythonReach, reach
 from slimstage.analyze.starts import find_starts, is_script
 from slimstage.values import dataclass
 
@@ -41,10 +41,13 @@ class Analysed:
     analysis: Analysis
     installed: tuple[Installed, ...]
     edges: dict[int, dict[int, str]]
+    python: PythonReach
 
 
-def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
+def analyse(image: ImageLayers, entries: Sequence[str] = (), *, is_exact: bool = False) -> Analysed:
     """All that is known of the image. entries: what is started beside its CMD and ENTRYPOINT: modules, or paths of scripts.
+
+    is_exact: imports by syntax trees rather than by lines, see `python_reach.reach`.
 
     Raises FormatError: a layer that is malformed; OSError, and what the layers' source raises.
     """
@@ -68,8 +71,8 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
     parts = _parts(contents, examined)
     duplicates = find_duplicates(contents)
     again = stored_again(contents)
-    python = PythonFacts(tuple(start.shown for start in find_starts(contents, entries)))
-    findings = find(Facts(contents, owners, duplicates, again, examined, python))
+    python = reach(contents, installed, edges, find_starts(contents, entries), examined.weights, is_exact=is_exact)
+    findings = find(Facts(contents, owners, duplicates, again, examined, python.facts))
     efficiency = count.result()
     hidden = [0, 0, 0]
     for size, state in zip(files.sizes, files.states, strict=True):
@@ -96,19 +99,19 @@ def analyse(image: ImageLayers, entries: Sequence[str] = ()) -> Analysed:
         duplicates=duplicates,
         weights=tuple(examined.weights),
         cuda=dict(sorted(examined.by_gpu.items(), key=lambda item: (-item[1], item[0]))),
-        python=python,
+        python=python.facts,
         findings=findings,
         symlinks=contents.stack.symlinks,
         faults=tuple(dict.fromkeys(faults))[:_MOST_FAULTS],
     )
-    return Analysed(analysis, tuple(installed), edges)
+    return Analysed(analysis, tuple(installed), edges, python)
 
 
 def keeps(path: str, size: int) -> int:
     """How much of a file's content is wanted: texts of packages, sources, models' headers, libraries."""
     if is_package_text(path, size) or path in OS_RELEASE:
         return size
-    if path.endswith(".py"):
+    if path.endswith((".py", ".pth", ".pyx", ".pxi")):
         return size if size <= _MOST_SOURCE_BYTES else 0
     if is_script(path, size):
         return size

@@ -265,7 +265,8 @@ class PythonFacts:
     """What of Python is reachable. entries: what was started from, as paths or module names; empty: no entry is known.
 
     reached: how many modules an import leads to. unreachable: names of installed packages that no import from the entries
-    and no requirement of a reachable package leads to. dynamic: places whose imports cannot be known by reading.
+    and no requirement of a reachable package leads to. dynamic: places whose imports cannot be known by reading. is_exact: by
+    syntax trees; False: by lines.
     """
 
     entries: tuple[str, ...] = ()
@@ -274,6 +275,7 @@ class PythonFacts:
     unreachable: tuple[str, ...] = ()
     dynamic: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    is_exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,7 @@ def document(analysis: Analysis) -> dict[str, Any]:
         "python": {
             "entries": list(analysis.python.entries),
             "reached_modules": analysis.python.reached,
+            "is_exact": analysis.python.is_exact,
             "reachable": list(analysis.python.reachable),
             "unreachable": list(analysis.python.unreachable),
             "dynamic": list(analysis.python.dynamic),

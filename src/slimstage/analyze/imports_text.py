@@ -15,6 +15,11 @@ _CALL = pattern(rb"(?:import_module|__import__)\([ \t]*['\"]([\w.]{1,500})['\"]"
 _COMPUTED = pattern(rb"(?:import_module|__import__)\([ \t]*[^'\"\s)]")
 
 
+def imports_by_lines(source: bytes) -> Imports:
+    """As `imports_of_text`, of a source that is no worse than others: to be quick. Raises: nothing."""
+    return imports_of_text(source) if b"import" in source else Imports()
+
+
 def imports_of_text(source: bytes, fault: str = "") -> Imports:
     """The imports that lines look like. Names behind the first line of brackets are left out: their package is found."""
     found: list[Import] = []

@@ -99,6 +99,9 @@ class TableLayer:
                 continue
             if file.digest:
                 self._digests[path] = bytes.fromhex(file.digest.rpartition(":")[2])
+            self._kept.pop(path, None)
+            if not file.size:
+                self._kept[path] = (self._spool.end, 0, 0)
             count = min(self._fetches(path, file.size), file.size)
             if 0 < count <= self._spool.left_bytes:
                 wanted[path] = (file, path, count)

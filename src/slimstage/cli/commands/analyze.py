@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from slimstage.analyze.analysis import USER
 from slimstage.cli.program import Session
 from slimstage.cli.show import note, print_json
 from slimstage.cli.verb import complete_images, json_option, option, pass_session, verb
@@ -32,6 +33,9 @@ slimstage analyze --budget 250MB iris               status 1 when it has more\
 @click.argument("image", shell_complete=complete_images)
 @option("--why", "why", metavar="NAME", help="Show only why that package is there: who needs it, and the layer.")
 @option("--entry", "entries", multiple=True, metavar="MODULE|PATH", help="Another place that Python is started from.")
+@option(
+    "--exact-imports", is_flag=True, help="Find imports by syntax trees, not by lines: slower, and knows computed ones."
+)
 @option("--budget", metavar="SIZE", help="End with status 1 when the image has more bytes; overrides [budget] total.")
 @option("--against", metavar="IMAGE", help="The image that [budget] growth is measured against.")
 @option("--top", type=click.IntRange(1, 10_000), default=10, help="How many lines of each kind to show [default: 10].")
@@ -45,6 +49,7 @@ def command(
     image: str,
     why: str | None,
     entries: tuple[str, ...],
+    exact_imports: bool,
     budget: str | None,
     against: str | None,
     top: int,
@@ -58,10 +63,10 @@ def command(
     unpickled. A slimstage.toml in the working directory may set limits in its table [budget].
     """
     limits, reference_name = _budget(budget, against)
-    analysed = _analysed(session, image, platform, entries)
+    analysed = _analysed(session, image, platform, entries, is_exact=exact_imports)
     reference = None
     if limits.growth is not None and reference_name is not None:
-        reference = _analysed(session, reference_name, platform, ()).analysis
+        reference = _analysed(session, reference_name, platform).analysis
     if why is not None:
         _show_why(analysed, why, as_json)
         return
@@ -84,12 +89,14 @@ def command(
     ctx.exit(1 if broken else 0)
 
 
-def _analysed(session: Session, image: str, platform: str | None, entries: tuple[str, ...]) -> Analysed:
+def _analysed(
+    session: Session, image: str, platform: str | None, entries: tuple[str, ...] = (), *, is_exact: bool = False
+) -> Analysed:
     from slimstage.analyze.analyse import analyse
     from slimstage.cli.analyzed_image import analyzed_image
 
     with analyzed_image(session, image, platform) as layers:
-        return analyse(layers, entries)
+        return analyse(layers, entries, is_exact=is_exact)
 
 
 def _budget(total: str | None, against: str | None) -> tuple[Budget, str | None]:
@@ -141,6 +148,9 @@ def _show_why(analysed: Analysed, name: str, as_json: bool) -> None:
             line = f"{owner.kind} {owner.name} {owner.version}{asked}"
             sys.stdout.write(f"{'   ' * max(0, depth - 1)}{'└─ ' * bool(depth)}{shown(line)}\n")
         sys.stdout.write(shown(_brought(analysed, chain[-1].owner)) + "\n")
+        imported = _imported(analysed, chain[-1].owner)
+        if imported:
+            sys.stdout.write(shown(f"imported: {' → '.join(imported)}") + "\n")
 
 
 def _brought(analysed: Analysed, owner: int) -> str:
@@ -154,6 +164,13 @@ def _brought(analysed: Analysed, owner: int) -> str:
     removed = "; a later layer removed it" if package.is_removed else ""
     text = " ".join(layer.created_by.split())
     return f"layer {layer.number} brought it ({where}{text or 'nobody says by what'}){removed}"
+
+
+def _imported(analysed: Analysed, owner: int) -> list[str]:
+    """The modules from what is started to the first of the package; empty where no import leads there."""
+    python = analysed.python
+    module = python.packages.get(owner - USER - 1)
+    return python.reached.chain(module) if python.reached is not None and module is not None else []
 
 
 def _chain_document(analysed: Analysed, chain: Any) -> dict[str, Any]:
@@ -171,4 +188,5 @@ def _chain_document(analysed: Analysed, chain: Any) -> dict[str, Any]:
                 "size_bytes": owner.size_bytes,
             }
         )
-    return {"chain": links, "brought_by": _brought(analysed, chain[-1].owner)}
+    owner = chain[-1].owner
+    return {"chain": links, "brought_by": _brought(analysed, owner), "imported": _imported(analysed, owner)}
