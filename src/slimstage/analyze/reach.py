@@ -162,10 +162,9 @@ class _Walker:
         name = self._modules.name_of(path)
         if name is not None:
             self.reach(name, "")
-        else:
+        elif self._source(path, path, None):
             self._came.setdefault(path, "")
-            self._source(path, path, None)
-        self._paths[path] = None
+            self._paths[path] = None
 
     def code(self, source: bytes) -> None:
         """A source that is no file."""
@@ -186,12 +185,14 @@ class _Walker:
         elif module.kind == "bytecode":
             self._fault(f"{module.path} is bytecode without a source: what it imports is not known")
 
-    def _source(self, path: str, name: str, module: Module | None) -> None:
+    def _source(self, path: str, name: str, module: Module | None) -> bool:
+        """False when it cannot be read."""
         data = self._read(path)
         if data is None:
             self._fault(f"{path} cannot be read")
-        else:
-            self._take(data, path, name, module)
+            return False
+        self._take(data, path, name, module)
+        return True
 
     def _take(self, data: bytes, path: str, name: str, module: Module | None) -> None:
         """module: None for what is no module of anything."""

@@ -165,6 +165,7 @@ def test_what_cannot_be_read_is_a_fault() -> None:
     tree = Tree({"app/a.py": "import b, c", "app/b.pyc": b"\0", "app/c.py": "import d\n)("})
     found = tree.reach("a", scripts=("gone.py",))
     assert len(found.faults) == 3
+    assert "gone.py" not in found.paths
     assert set(found.modules) == {"a", "b", "c"}
 
 
