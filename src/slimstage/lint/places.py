@@ -1,4 +1,4 @@
-"""Narrow places: where a word of an instruction stands in the file, and where a line goes in or out.
+"""Narrow places: where a word of an instruction stands in the file, and which lines are all of it.
 
 A place that cannot be found is the whole instruction's: a finding is never lost for it.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 
-from slimstage.diagnostics import Source, Span
+from slimstage.diagnostics import Span
 from slimstage.dockerfile.instructions import Instruction
-from slimstage.dockerfile.words import SPACE
 from slimstage.lint.subject import Subject
 
 _BOUNDS = r"[\s\"',=\[\];|&()]"
@@ -37,35 +36,6 @@ def flag_span(subject: Subject, instruction: Instruction, name: str) -> Span:
         if node is not None and flag.text.split("=", 1)[0] == f"--{name}":
             return node.span_of(flag)
     return instruction.span
-
-
-def last_word_span(subject: Subject, instruction: Instruction) -> Span:
-    """The place of the last argument (of a COPY: its destination), or the instruction's."""
-    node = subject.node(instruction)
-    return node.span_of(node.args[-1]) if node is not None and node.args else instruction.span
-
-
-def before(instruction: Instruction) -> Span:
-    """The empty place at the start of the instruction's first line, below its comments."""
-    return at_line(instruction.span.source, instruction.span.line)
-
-
-def above_comments(instruction: Instruction) -> Span:
-    """The empty place above the comments that stand directly above the instruction."""
-    source, line = instruction.span.source, instruction.span.line
-    while line > 1 and (source.line(line - 1) or "").lstrip(SPACE).startswith("#"):
-        line -= 1
-    return at_line(source, line)
-
-
-def behind(instruction: Instruction) -> Span:
-    """The empty place at the start of the line behind the instruction."""
-    return at_line(instruction.span.source, instruction.span.end_line + 1)
-
-
-def at_line(source: Source, line: int) -> Span:
-    """The empty place at the start of a line; of the line behind the last one: the end of the file."""
-    return Span(source, line, 1, line, 1)
 
 
 def whole_lines(instruction: Instruction) -> Span:
