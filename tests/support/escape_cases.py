@@ -261,6 +261,7 @@ CASES: dict[str, dict[str, tuple[str, ...]]] = {
             f"{_PUSH}::test_a_registry_that_loses_everything_is_said_to",
         ),
         "platform-confusion": (
+            "unit/transfer/test_transfer_copy::test_an_image_that_is_there_alone_is_not_taken_for_another_platform",
             f"{_PULL}::test_a_config_for_another_platform_than_the_index_says_is_refused",
             f"{_PULL}::test_no_image_for_the_platform_is_an_error_that_lists_what_there_is",
         ),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from slimstage.units import size_text
 
-__all__ = ["age_text", "duration_text", "short_digest", "size_text", "time_text"]
+__all__ = ["age_text", "counted", "duration_text", "short_digest", "size_text", "time_text"]
 
 
 def duration_text(duration_s: float) -> str:
@@ -31,6 +31,11 @@ def age_text(seconds: float) -> str:
 def time_text(at_s: float) -> str:
     """RFC 3339, UTC, whole seconds: `2026-11-24T12:00:00Z`."""
     return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def short_digest(digest: str) -> str:

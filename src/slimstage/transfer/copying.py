@@ -75,13 +75,14 @@ class Copier:
         *,
         platform: Platform | None = None,
         has_referrers: bool = False,
+        is_preferred: bool = False,
     ) -> Copied:
-        """Copies the image, or the index and all its images. platform: of an index only that image.
+        """Copies the image, or the index and all its images. platform, is_preferred: see `gather`.
 
         Raises UsageError, PlanError, FormatError, RegistryError, StoreError; the target is then as it was.
         """
         with self.source(source_place) as source:
-            gathered = gather(source, platform, has_referrers=has_referrers)
+            gathered = gather(source, platform, has_referrers=has_referrers, is_preferred=is_preferred)
             total, shown = sum(blob.size for blob in gathered.blobs), str(source_place)
             moved = Moved(lambda done: listener(TransferProgress(self._clock(), "", shown, done, total)))
             written = self.sink(target).put(gathered, source, moved)

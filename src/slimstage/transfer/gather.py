@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 from slimstage.digest import Digest
 from slimstage.errors import FormatError
+from slimstage.oci.config import LIMIT_BYTES, from_json
 from slimstage.oci.descriptor import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Platform
-from slimstage.oci.manifest import Document, Index, Manifest, parse_document
-from slimstage.oci.select import DEEPEST_INDEX, select
+from slimstage.oci.manifest import Document, Index, Manifest, parse_document, parse_manifest
+from slimstage.oci.select import DEEPEST_INDEX, fits, select
 from slimstage.oci.validate import CONFIG_TYPES
 from slimstage.registry.push import is_distributable
 from slimstage.signing.signature import ARTIFACT_TYPE, cosign_tag
+from slimstage.store.source import read_checked
 from slimstage.transfer.source import Source
 from slimstage.values import dataclass, field
 
@@ -74,8 +76,15 @@ class Gathered:
                 yield part.descriptor.digest, part.document
 
 
-def gather(source: Source, platform: Platform | None = None, *, has_referrers: bool = False) -> Gathered:
-    """Finds everything. platform: of an index only this image; None: all of it.
+def gather(
+    source: Source,
+    platform: Platform | None = None,
+    *,
+    has_referrers: bool = False,
+    is_preferred: bool = False,
+) -> Gathered:
+    """Finds everything. platform: of an index only this image; None: all of it. is_preferred: an image that is there alone may
+    be for another platform.
 
     has_referrers: what belongs to the image and to each image of an index, and cosign's tags for them, too.
     Raises FormatError: malformed, too much, nested too deep, no such platform; and what the source raises.
@@ -84,6 +93,8 @@ def gather(source: Source, platform: Platform | None = None, *, has_referrers: b
     descriptor, raw = source.top()
     if platform is not None:
         descriptor, raw = _selected(source, descriptor, raw, platform)
+        if not is_preferred:
+            _check_platform(source, parse_manifest(raw, descriptor.media_type), platform)
     parts = gatherer.tree(descriptor, raw, 0)
     if has_referrers:
         gatherer.belonging(parts)
@@ -134,6 +145,7 @@ class _Gatherer:
         if isinstance(part.document, Index):
             if depth == DEEPEST_INDEX:
                 raise FormatError(f"indexes are nested deeper than {DEEPEST_INDEX}", code="index-too-deep")
+
             for entry in part.document.manifests:
                 if entry.digest not in self._seen:
                     found += self.tree(entry, self._source.document(entry), depth + 1)
@@ -194,3 +206,17 @@ def _selected(source: Source, descriptor: Descriptor, raw: bytes, platform: Plat
         descriptor = select(document, platform)
         raw = source.document(descriptor)
     raise FormatError(f"indexes are nested deeper than {DEEPEST_INDEX}", code="index-too-deep")
+
+
+def _check_platform(source: Source, manifest: Manifest, platform: Platform) -> None:
+    """Raises FormatError (`platform-mismatch`) when the image's own config says another platform; an artifact says none."""
+    if manifest.config.media_type not in CONFIG_TYPES:
+        return
+    with source.open_at(manifest.config, 0) as stream:
+        config = from_json(read_checked(stream, manifest.config, "the config", LIMIT_BYTES))
+    if fits(config.platform, platform) is None:
+        raise FormatError(
+            f'the image is for "{config.platform}", not for "{platform}"',
+            code="platform-mismatch",
+            hint="leave --platform out: there is one image only",
+        )

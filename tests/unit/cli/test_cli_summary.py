@@ -22,7 +22,7 @@ from slimstage.cli.build_files import check_writable, write_image_id, write_meta
 from slimstage.cli.show import plain, table
 from slimstage.cli.summary import explain_text, image_line, platform_table, summary_text
 from slimstage.cli.terminal import Paint, has_colour
-from slimstage.cli.units import age_text, duration_text, short_digest, size_text, time_text
+from slimstage.cli.units import age_text, counted, duration_text, short_digest, size_text, time_text
 from slimstage.errors import UsageError
 from slimstage.values import replace
 
@@ -190,3 +190,7 @@ def test_colour_needs_a_terminal_or_a_wish() -> None:
     closed = io.StringIO()
     closed.close()
     assert not has_colour(closed, None, {})
+
+
+def test_a_number_of_things() -> None:
+    assert [counted(number, "layer") for number in (0, 1, 2)] == ["0 layers", "1 layer", "2 layers"]

@@ -25,6 +25,7 @@ from slimstage.store.layout import Layout
 from slimstage.store.store import Store
 from slimstage.transfer import gather
 from slimstage.transfer.copying import Copier
+from slimstage.transfer.place import parse_place
 from support.copies import AMD, ARM, World, copy, layout_blobs, layout_of, quick_copier
 from support.fake_referrers import FakeReferrers
 from support.fake_registry import Answer, FakeRegistry
@@ -78,6 +79,19 @@ def test_only_what_is_asked_for_is_copied(tmp_path: Path, world: World, copier: 
     with pytest.raises(FormatError, match="linux/amd64, linux/arm64"):
         copy(copier, source, f"oci:{tmp_path / 'no'}", platform=type(AMD)("linux", "s390x"))
     assert not (tmp_path / "no").exists()
+
+
+def test_an_image_that_is_there_alone_is_not_taken_for_another_platform(
+    tmp_path: Path, registry: FakeRegistry, copier: Copier
+) -> None:
+    registry.add(memory_image({"a": b"b"}))
+    source, target = f"{registry.host}/team/app:1", f"oci:{tmp_path / 'layout'}"
+    assert copy(copier, source, target, platform=AMD).images == 1
+    with pytest.raises(FormatError, match='for "linux/amd64", not for "linux/arm64"') as caught:
+        copy(copier, source, target, platform=ARM)
+    assert caught.value.code == "platform-mismatch"
+    places = parse_place(source, "SRC"), parse_place(target, "DST")
+    assert copier.copy(*places, lambda _: None, platform=ARM, is_preferred=True).images == 1
 
 
 def test_what_the_registry_has_is_not_sent_and_what_a_neighbour_has_is_mounted(

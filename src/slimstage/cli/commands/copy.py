@@ -11,7 +11,7 @@ from slimstage.cli.authfile import authfile_option
 from slimstage.cli.copiers import copier, transfer_shown
 from slimstage.cli.program import Session
 from slimstage.cli.show import note, print_json
-from slimstage.cli.units import size_text
+from slimstage.cli.units import counted, size_text
 from slimstage.cli.verb import json_option, option, pass_session, verb
 from slimstage.container.images import wanted_platform
 from slimstage.errors import UsageError
@@ -65,12 +65,16 @@ def command(
         raise UsageError("--all and --platform contradict each other", code="bad-flag")
     wanted = wanted_platform(platform)
     places = parse_place(source, "SRC"), parse_place(target, "DST")
-    if wanted is None and places[1].kind == "docker-archive":
+    is_preferred = wanted is None and places[1].kind == "docker-archive"
+    if is_preferred:
         wanted = host_platform()
         note(f"docker's archives hold one platform: the image for {wanted} is taken")
     with copier(session) as made, transfer_shown(session, is_quiet=quiet) as listener:
         pairs = _every_tag(made, *places) if all_tags else [places]
-        done = [made.copy(*pair, listener, platform=wanted, has_referrers=referrers) for pair in pairs]
+        done = [
+            made.copy(*pair, listener, platform=wanted, has_referrers=referrers, is_preferred=is_preferred)
+            for pair in pairs
+        ]
     if as_json:
         documents = [_document(each) for each in done]
         print_json(documents if all_tags else documents[0])
@@ -79,7 +83,7 @@ def command(
         for remark in each.remarks:
             note(f"warning: {remark}")
         if not quiet:
-            note(_said(each))
+            note(_said(each, is_one_of_many=all_tags))
             sys.stdout.write(f"{each.digest}\n")
 
 
@@ -108,17 +112,18 @@ def _bare(reference: Reference) -> Reference:
     return Reference(reference.registry, reference.repository)
 
 
-def _said(copied: Copied) -> str:
+def _said(copied: Copied, *, is_one_of_many: bool) -> str:
     written = copied.written
-    parts = [f"{size_text(written.sent_bytes)} in {written.sent} blobs copied"]
+    parts = [f"{size_text(written.sent_bytes)} in {counted(written.sent, 'blob')} copied"]
     if written.mounted:
         parts.append(f"{written.mounted} mounted")
     if written.there:
         parts.append(f"{written.there} were there")
-    what = f"{copied.images} images" if copied.images != 1 else "1 image"
+    what = counted(copied.images, "image")
     beside = len(copied.referrers) + len(copied.tags)
     belonging = f" and {beside} that belong to it" if beside else ""
-    return f"{copied.target}: {what}{belonging}; {', '.join(parts)}"
+    place = f"{copied.source} to {copied.target}" if is_one_of_many else copied.target
+    return f"{place}: {what}{belonging}; {', '.join(parts)}"
 
 
 def _document(copied: Copied) -> dict[str, Any]:

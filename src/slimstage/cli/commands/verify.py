@@ -69,7 +69,8 @@ def _said(verification: Verification) -> str:
     told = []
     for claim in verification.claims:
         annotations = "".join(f", {name}={value}" for name, value in claim.annotations.items())
-        told.append(shown(f'signed as "{claim.identity}"{annotations}'))
+        as_what = f' as "{claim.identity}"' if claim.identity else ""  # in a layout images have no full names
+        told.append(shown(f"signed{as_what}{annotations}"))
     return "; ".join(dict.fromkeys(told))
 
 

@@ -11,7 +11,7 @@ import threading
 from typing import TextIO
 
 from slimstage.cli.terminal import Paint
-from slimstage.cli.units import short_digest, size_text
+from slimstage.cli.units import counted, short_digest, size_text
 from slimstage.diagnostics import shown
 from slimstage.events import (
     BaseProgress,
@@ -72,13 +72,13 @@ class PlainProgress:
                 source = f" from {shown(event.source)}" if event.source else ""
                 return [*head, f"#{number} {self._paint('CACHED', 'cyan')}{source}"]
             case CacheRead():
-                has = f"{event.record_count} steps" if event.is_there else "nothing there yet"
+                has = counted(event.record_count, "step") if event.is_there else "nothing there yet"
                 return [f"cache from {shown(event.name)}: {has}"]
             case CacheMountFilled():
                 return [f"cache mount {shown(event.id)} from {shown(event.name)}: {size_text(event.file_bytes)}"]
             case CacheWritten():
-                what = f"{event.record_count} steps, {event.layer_count} layers, {size_text(event.sent_bytes)} sent"
-                return [f"cache to {shown(event.name)}: {what}"]
+                what = f"{counted(event.record_count, 'step')}, {counted(event.layer_count, 'layer')}"
+                return [f"cache to {shown(event.name)}: {what}, {size_text(event.sent_bytes)} sent"]
             case LogLine():
                 since = event.at_s - self._started_s.get(event.step, 0.0)
                 return [f"#{self._number(event.step)} {since:.2f} {shown(event.text, tabs=True)}"]
@@ -109,11 +109,12 @@ class PlainProgress:
         """A line at the start, at the end and at each doubling: a long transfer shows life without filling the log."""
         key = (event.step, event.what)
         last = self._transfers.get(key)
-        is_end = event.total_bytes is not None and event.done_bytes >= event.total_bytes
-        if last is not None and (
-            event.done_bytes == last or (not is_end and event.done_bytes < 2 * max(last, 1 << 23))
-        ):
-            return []
+        total_bytes = event.total_bytes
+        is_end = total_bytes is not None and event.done_bytes >= total_bytes
+        if last is not None:
+            was_end = total_bytes is not None and last >= total_bytes
+            if event.done_bytes == last or (was_end if is_end else event.done_bytes < 2 * max(last, 1 << 23)):
+                return []
         self._transfers[key] = event.done_bytes
         total = f" / {size_text(event.total_bytes)}" if event.total_bytes is not None else ""
         number = f"#{self._number(event.step)} " if event.step else ""
