@@ -333,3 +333,21 @@ def test_tools_of_every_manager_are_known(install: str, tools: str) -> None:
     text = f"FROM base:1\nRUN {install}\nCMD serve\n"
     ((_, message),) = messages("SingleStageBuildTools", text)
     assert message == f"{tools} stay in the image, and only building needs them"
+
+
+MADE = "FROM a AS b\nWORKDIR {}\nCOPY . .\nRUN make\nFROM c\nCOPY --from=b {} /app\nCMD python /app/a.py\n"
+
+
+@pytest.mark.parametrize(
+    ("directory", "files", "count"),
+    [
+        ("/app", {"a.py": 1, "Makefile": "all:\n"}, 0),
+        ("/app", {"a.py": 1, "fast.pyx": 10}, 1),
+        ("/build", None, 1),
+        ("/service", None, 0),
+    ],
+)
+def test_a_directory_that_python_runs_is_told_when_it_holds_more(
+    directory: str, files: dict[str, str | int] | None, count: int
+) -> None:
+    assert len(messages("WholeBuildDirectoryCopied", MADE.format(directory, directory), files)) == count
