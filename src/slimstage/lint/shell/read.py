@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SHELL = ("/bin/sh", "-c")
 _LEADING_OPERATOR = pattern(r"\s*<<-?\s*[^\s<>|&;]+\s")
+_ESCAPED = pattern(r"\\.", 16)
 _SHEBANG = pattern(r"#!\s*(?:/usr/bin/env\s+(?:-S\s+)?)?(\S+)")
 
 
@@ -125,7 +126,12 @@ def _parsed(text: ShellText, environment: Mapping[str, str], *, has_braces: bool
 
 
 def _parse(text: str) -> SyntaxNode:
-    """The syntax tree. Each character is one byte of what is parsed, so its offsets are those of the text."""
+    """The syntax tree. Each character is one byte of what is parsed, so its offsets are those of the text.
+
+    The grammar takes an escaped blank for no part of a word: it is shown letters in its place.
+    """
+    if "\\ " in text or "\\\t" in text:
+        text = _ESCAPED.sub(lambda found: "%%" if found.group()[1] in " \t" else found.group(), text)
     plain = text if text.isascii() else "".join(c if c < "\x80" else "%" for c in text)
     return _parser().parse(plain.encode()).root_node
 

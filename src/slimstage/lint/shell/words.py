@@ -12,7 +12,7 @@ from slimstage.lint.scopes import known
 from slimstage.lint.shell.script import UNKNOWN, Word
 from slimstage.lint.shell.text import ShellText
 from slimstage.regex import pattern
-from slimstage.values import dataclass
+from slimstage.values import dataclass, replace
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -31,7 +31,10 @@ SUBSTITUTIONS = frozenset(("command_substitution", "process_substitution"))
 _IN_DOUBLE_QUOTES = '$`"\\\n'
 _GLOB = frozenset("*?[")
 _NAME = pattern(r"\$\{[#!]?([A-Za-z_][A-Za-z0-9_]*)|\$([A-Za-z_][A-Za-z0-9_]*)")
-_BRACES = pattern(r"\{[^{}\s]*,[^{}\s]*\}")
+_BARE = {"{": "\ue000", ",": "\ue001", "}": "\ue002"}
+"""What stands for these outside of quotes until braces are expanded; private characters, which no word has."""
+_RESTORED = str.maketrans({mark: character for character, mark in _BARE.items()})
+_BRACES = pattern("\ue000([^\ue000\ue002]*\ue001[^\ue000\ue002]*)\ue002")
 _BLANKS = " \t\n"
 _LARGEST = 64 * 1024
 _MOST_EXPANDED = 256 * 1024
@@ -149,9 +152,12 @@ class WordReader:
         start, end = node.start_byte, node.end_byte
         built = _Builder(start, end)
         self._take(node, built)
-        found = built.done(self._text[start:end])
-        if self._has_braces and "{" in self._text[start:end]:
-            return [part for each in found for part in _braces(each)]
+        raw = self._text[start:end]
+        if not self._has_braces:
+            return built.done(raw)
+        found = [part for each in built.done("") for part in _braces(each)]
+        if len(found) == 1 and found[0].shape == raw:
+            return [replace(found[0], is_literal=True)]
         return found
 
     def value(self, node: Node | None) -> str | None:
@@ -162,7 +168,7 @@ class WordReader:
         self._take(node, built, is_quoted=True)
         built.quote()
         shape = "".join(each.shape for each in built.done(""))
-        return None if UNKNOWN in shape else shape
+        return None if UNKNOWN in shape else shape.translate(_RESTORED)
 
     def _take(self, node: Node, built: _Builder, *, is_quoted: bool = False) -> None:
         kind = node.type
@@ -236,7 +242,8 @@ class WordReader:
                 offset += 1
                 built.add(self._text[offset], offset)
             else:
-                built.add(character, offset, is_pattern=character in _GLOB)
+                mark = _BARE.get(character, character) if self._has_braces else character
+                built.add(mark, offset, is_pattern=character in _GLOB)
             offset += 1
 
     def _expansion(self, node: Node, built: _Builder, *, is_quoted: bool) -> None:
@@ -255,19 +262,23 @@ class WordReader:
                 built.add(character, start, is_pattern=character in _GLOB)
 
 
+_MOST_BRACES = 4
+"""Of a word with more, nothing is known: each doubles the words."""
+
+
 def _braces(field: Field) -> Iterator[Field]:
-    """`{a,b}` outside of quotes, one level, as bash expands it."""
-    found = _BRACES.search(field.shape) if field.is_literal else None
+    """`{a,b}` outside of quotes as bash expands it, not one in another; marks of what is none become characters again."""
+    found = _BRACES.search(field.shape)
     if found is None:
-        yield field
+        yield replace(field, shape=field.shape.translate(_RESTORED))
         return
-    head, tail = field.shape[: found.start()], field.shape[found.end() :]
-    at = found.start() + 1
-    for part in found.group()[1:-1].split(","):
-        origins = (
-            *field.origins[: found.start()],
-            *field.origins[at : at + len(part)],
-            *field.origins[found.end() :],
-        )
-        yield Field(head + part + tail, origins, field.start, field.end, field.is_pattern, False)
+    if field.shape.count(_BARE["{"]) > _MOST_BRACES:
+        yield Field(UNKNOWN, field.origins[:1], field.start, field.end, True, False)
+        return
+    at = found.start(1)
+    for part in found.group(1).split(_BARE[","]):
+        shape = field.shape[: found.start()] + part + field.shape[found.end() :]
+        origins = (*field.origins[: found.start()], *field.origins[at : at + len(part)], *field.origins[found.end() :])
+        if shape:
+            yield from _braces(Field(shape, origins, field.start, field.end, field.is_pattern, False))
         at += len(part) + 1

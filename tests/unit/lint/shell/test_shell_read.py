@@ -231,7 +231,10 @@ def test_patterns_are_said() -> None:
 
 def test_bash_expands_braces_and_sh_does_not() -> None:
     assert lines("RUN rm {a,b}/c") == ["rm {a,b}/c"]
-    assert lines('SHELL ["/bin/bash", "-c"]\nRUN rm {a,b}/c') == ["rm a/c b/c"]
+    bash = 'SHELL ["/bin/bash", "-c"]\nRUN '
+    assert lines(bash + "rm {a,b}/c") == ["rm a/c b/c"]
+    assert lines(bash + "rm {a,b}{c,d} 'x'{y,} '{a,b}' {a} $F{x") == ["rm ac ad bc bd xy x {a,b} {a} " + UNKNOWN + "{x"]
+    assert lines(bash + "rm " + "{a,b}" * 20) == [f"rm {UNKNOWN}"]
 
 
 @pytest.mark.parametrize(
