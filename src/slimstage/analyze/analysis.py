@@ -266,7 +266,8 @@ class PythonFacts:
 
     reached: how many modules an import leads to. unreachable: names of installed packages that no import from the entries
     and no requirement of a reachable package leads to. dynamic: places whose imports cannot be known by reading. is_exact: by
-    syntax trees; False: by lines.
+    syntax trees; False: by lines. optional: of the reachable ones those that only optional imports, or imports in functions,
+    lead to.
     """
 
     entries: tuple[str, ...] = ()
@@ -276,6 +277,7 @@ class PythonFacts:
     dynamic: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     is_exact: bool = False
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

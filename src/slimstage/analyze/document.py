@@ -77,6 +77,7 @@ def document(analysis: Analysis) -> dict[str, Any]:
             "reached_modules": analysis.python.reached,
             "is_exact": analysis.python.is_exact,
             "reachable": list(analysis.python.reachable),
+            "optional": list(analysis.python.optional),
             "unreachable": list(analysis.python.unreachable),
             "dynamic": list(analysis.python.dynamic),
             "faults": list(analysis.python.faults),

@@ -70,6 +70,11 @@ CODES = {
             "no import from the entry point and no requirement leads to: {detail}",
             "leave them out of the requirements of the final stage; name more entry points with --entry if they are needed",
         ),
+        Text(
+            "optional-packages",
+            "only optional imports and imports in functions lead to: {detail}",
+            "try the image without them: leave them out of the requirements of the final stage, and ask what it has to answer",
+        ),
     )
 }
 

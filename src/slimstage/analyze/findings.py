@@ -25,6 +25,7 @@ _LEAST_BYTES = 4096
 """A finding that saves less is not worth a line."""
 _MOSTLY = 0.6
 """Of a finding's bytes in one layer: then its instruction is the cause."""
+_MOST_NAMES = 12
 _GPU_VARIABLES = ("NVIDIA_VISIBLE_DEVICES=", "NVIDIA_DRIVER_CAPABILITIES=", "CUDA_VERSION=", "NVIDIA_REQUIRE_CUDA=")
 
 
@@ -138,22 +139,27 @@ class _Finder:
             yield self._made(CODES["gpu-libraries"], list(parts), parts=parts)
 
     def packages(self) -> Iterable[AnalysisFinding]:
-        """Python packages that nothing leads to."""
-        unreachable = set(self._facts.python.unreachable)
-        if not unreachable:
-            return
+        """Python packages that nothing leads to, or nothing but imports that may never be done."""
+        python = self._facts.python
+        yield from self._of_packages("unreachable-packages", python.unreachable)
+        yield from self._of_packages("optional-packages", python.optional)
+
+    def _of_packages(self, code: str, names: Sequence[str]) -> Iterable[AnalysisFinding]:
+        wanted = set(names)
         numbers = {
             number
             for number, owner in enumerate(self._facts.owners)
-            if owner.kind == "python" and owner.name in unreachable and not owner.is_removed
+            if owner.kind == "python" and owner.name in wanted and not owner.is_removed
         }
         files = self._files
         positions = [
             position for position in files.seen() if files.owners[position] in numbers and files.sizes[position]
         ]
         if positions:
-            names = sorted(self._facts.owners[number].name for number in numbers)
-            yield self._made(CODES["unreachable-packages"], positions, detail=", ".join(names[:12]))
+            largest = sorted(numbers, key=lambda each: -self._facts.owners[each].size_bytes)
+            listed = [self._facts.owners[number].name for number in largest]
+            more = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+            yield self._made(CODES[code], positions, detail=", ".join(listed[:_MOST_NAMES]) + more)
 
     def _made(
         self,

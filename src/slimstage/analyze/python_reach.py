@@ -77,8 +77,11 @@ def reach(
         closed=libraries,
         look=modules_of if is_exact else imports_by_lines,
     )
-    packages = _packages(contents, reached)
+    packages = _packages(contents, reached, reached.modules)
     needed = closure(edges, packages)
+    certain = closure(
+        edges, _packages(contents, reached, (name for name in reached.modules if name in reached.certain))
+    )
     python = [
         number
         for number, each in enumerate(installed)
@@ -92,6 +95,7 @@ def reach(
         reached.dynamic[:_MOST_SHOWN],
         reached.faults[:_MOST_SHOWN],
         is_exact,
+        tuple(sorted({installed[number].name for number in python if number in needed and number not in certain})),
     )
     return PythonReach(facts, reached, packages)
 
@@ -185,14 +189,13 @@ class _Plugins:
         return [module for modules in self._groups.values() for module in modules]
 
 
-def _packages(contents: Contents, reached: Reached) -> dict[int, str]:
-    """Position of each package that has a reached module → that module, the first that was found."""
+def _packages(contents: Contents, reached: Reached, names: Iterable[str]) -> dict[int, str]:
+    """Position of each package that has one of these modules → that module, the first that was found."""
     found: dict[int, str] = {}
     owners = contents.files.owners
-    for name, module in reached.modules.items():
-        paths = [module.path] if module.path else []
-        for path in paths:
-            position = contents.find(path)
-            if position is not None and owners[position] > USER:
-                found.setdefault(owners[position] - USER - 1, name)
+    for name in names:
+        path = reached.modules[name].path
+        position = contents.find(path) if path else None
+        if position is not None and owners[position] > USER:
+            found.setdefault(owners[position] - USER - 1, name)
     return found
