@@ -79,7 +79,7 @@ def test_directories_are_followed_through_stages() -> None:
         "FROM x AS a\nWORKDIR /srv\nFROM a\nWORKDIR app/\nCOPY a.py sub/\nCOPY a.py /abs/\nWORKDIR $X\nCOPY a.py .\n"
     )
     stage = subject.final
-    assert [destination_of(subject, stage, copy) for copy in context_copies(stage)] == ["/srv/app/sub", "/b", None]
+    assert [destination_of(subject, stage, copy) for copy in context_copies(stage)] == ["/srv/app/sub", "/abs", None]
     assert directory_at(subject, subject.stages[0]) == "/srv"
     assert directory_at(reading("FROM x\n"), reading("FROM x\n").final) is None
     scratch = reading("FROM scratch\n")
