@@ -8,6 +8,7 @@
 # make wheel   dist/slimstage-VERSION-py3-none-any.whl
 # make zipapp  dist/slimstage.pyz: the command with all it needs in one file
 # make image   slimstage in an image of its own, built by itself (Containerfile), in the store
+# make bench-limits   what plain programs need for the same bytes, beside slimstage (docs/performance.md)
 # make bench-scale   how cost grows with files, stages, steps, sizes and jobs, with the plots of docs/scaling.md
 #
 # Each target does its own set-up on a fresh Debian 12: missing packages (as root), a virtual environment, pip.
@@ -21,7 +22,7 @@ WORKERS ?= $(shell n=$$(nproc); echo $$((n < 2 ? 2 : n)))
 # Where it is set, each of the many commands that tests start would compile every module again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup check test tests-all test-fast demo bench bench-registry bench-cache bench-scale differential fuzz fuzz-corpus wheel zipapp image docs requirements clean
+.PHONY: help setup check test tests-all test-fast demo bench bench-registry bench-cache bench-scale bench-limits differential fuzz fuzz-corpus wheel zipapp image docs requirements clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -60,6 +61,9 @@ bench-registry: setup
 # Two machines are two stores, with a registry on loopback between them.
 bench-cache: setup
 	@$(PY) bench/cache.py
+
+bench-limits: setup
+	@$(PY) bench/limits.py
 
 # The plots take matplotlib, which nothing else needs.
 bench-scale: setup

@@ -60,7 +60,7 @@ _CACHES = (
     ",uid=1000,gid=44",
     ",mode=0700",
     ",sharing=locked",
-    ",uid=7,mode=1777,sharing=private",
+    ",uid=7,mode=0711,sharing=private",  # what others may write, dockerd's umask takes away: docs/differential.md
     ",ro",
     ",from=base,source=/etc",
 )

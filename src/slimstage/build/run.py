@@ -240,6 +240,8 @@ def wanted_agents(step: RunStep, sources: Mapping[str, tuple[str, ...]]) -> dict
 def _secret(mount: SecretMount, values: Mapping[str, bytes], environment: dict[str, str]) -> list[Mount]:
     value = values.get(mount.id)
     if value is None:
+        if mount.env is not None:
+            environment[mount.env] = ""  # as in BuildKit: a variable without a value is there
         return []
     if mount.env is not None:
         environment[mount.env] = value.decode("utf-8", "surrogateescape")
