@@ -164,9 +164,7 @@ def _busy_stages(context: Path, n: int) -> None:
     """Eight stages that compute for a second or so each, whatever n is: that is the number of jobs."""
     lines = [*_with_busybox(context)]
     lines[0] += " AS base"
-    command = (
-        '["/bin/busybox", "sh", "-c", "/bin/busybox yes | /bin/busybox head -c 150M | /bin/busybox sha512sum >/sum"]'
-    )
+    command = '["/bin/busybox", "sh", "-c", "/bin/busybox yes | /bin/busybox head -c 157286400 | /bin/busybox sha512sum >/sum"]'
     for number in range(8):
         lines += [f"FROM base AS s{number}", f"ENV N={number}", f"RUN {command}"]
     lines += ["FROM scratch", *(f"COPY --from=s{number} /sum /sum{number}" for number in range(8))]

@@ -81,8 +81,11 @@ def test_a_secret_is_a_file_or_a_variable_or_both() -> None:
     assert only_variable.mounts == ()
 
 
-def test_an_optional_secret_that_was_not_given_leaves_no_trace() -> None:
-    assert spec(replace(STEP, mounts=(SecretMount("s", "/s", env="T"),))) == spec()
+def test_an_optional_secret_that_was_not_given_is_no_file_and_an_empty_variable() -> None:
+    assert spec(replace(STEP, mounts=(SecretMount("s", "/s"),))) == spec()
+    made = spec(replace(STEP, mounts=(SecretMount("s", "/s", env="T"),)))
+    assert made.mounts == spec().mounts
+    assert dict(made.env) == {**dict(spec().env), "T": ""}
 
 
 def test_a_required_secret_that_was_not_given_fails_by_name() -> None:
