@@ -20,6 +20,7 @@ from slimstage.context.entry import ContextEntry
 from slimstage.context.fingerprint import selection_digest
 from slimstage.context.listing import Changed, Scratch
 from slimstage.context.local import LocalContext
+from slimstage.context.patterns import PatternMatcher
 from slimstage.context.select import Selection, select
 from slimstage.context.tree import SourceTree
 from slimstage.diagnostics import Span
@@ -130,6 +131,8 @@ class FileSteps:
         return reading
 
     def _read(self, step: CopyStep, stacks: Mapping[StepId, tuple[str, ...]], reading: Reading) -> None:
+        if step.exclude:
+            PatternMatcher(step.exclude)  # malformed ones are refused for a download or a heredoc as well
         for part in parts_of(step):
             if not isinstance(part, tuple):
                 self._fetch(step, part, reading)
