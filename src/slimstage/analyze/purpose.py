@@ -156,11 +156,16 @@ def _in_python(place: _Place, name: str, lower: str, ending: str, size_bytes: in
         return "debug-symbols"
     if ending in (".pyc", ".pyo"):
         return "bytecode"
-    if ending != ".py" and (found := _about_python(place, lower, ending)) is not None:
+    if ending not in (".py", ".pyi") and (found := _about_python(place, lower, ending)) is not None:
         return found
     if place.package in names.CUDA_PACKAGES or names.CUDA_FILE.match(lower):
         return "cuda"
-    if below and _is_weights(lower, ending, size_bytes) and ending not in (".txt", ".json"):
+    if (
+        below
+        and ending not in (".txt", ".json")
+        and _is_weights(lower, ending, size_bytes)
+        and not names.TESTS & set(below)
+    ):
         return "weights"
     return "library"
 
@@ -182,7 +187,7 @@ def _about_python(place: _Place, lower: str, ending: str) -> Purpose | None:
     if {"doc", "docs"}.intersection(below[1:]):
         return "docs"
     if ending in (".mo", ".po", ".pot") or "locale-data" in below:
-        return "locales"
+        return "library" if any(names.ENGLISH.match(part) for part in (*below[1:], lower)) else "locales"
     return "build-tools" if ending in names.BUILD_FILES else None
 
 

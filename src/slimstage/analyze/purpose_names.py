@@ -64,7 +64,7 @@ TYPES_ARE_LOADED = frozenset(
     {"mypy", "mypyc", "jedi", "pyright", "basedpyright", "pytype", "skimage", "librosa", "mne", "lazy_loader"}
 )
 """Python packages that read stubs when they run: checkers, and those that load their modules lazily by them."""
-STATIC = frozenset({".a", ".lib", ".o", ".obj", ".la"})
+STATIC = frozenset({".a", ".lib", ".o", ".la"})
 DEBUG = frozenset({".debug", ".dwo", ".dwp", ".pdb", ".dsym"})
 BUILD_FILES = frozenset({".cmake", ".pc", ".m4", ".am", ".gyp", ".gypi", ".prl", ".pri"})
 
@@ -115,9 +115,12 @@ SAMPLE_PLACES = (
     "sklearn/datasets/data", "sklearn/datasets/images", "sklearn/datasets/descr", "statsmodels/datasets",
     "vega_datasets/_data", "skimage/data", "plotly/package_data/datasets", "scipy/datasets", "pyproj/proj_dir/share/doc",
     "gradio/test_data", "gradio/media_assets", "bokeh/sampledata/_data", "altair/datasets", "seaborn/data",
+    "onnxruntime/datasets",
 )  # fmt: skip
 
 DOC_SHARES = frozenset({"doc", "man", "info", "gtk-doc", "help", "doc-base", "groff", "examples", "lintian", "bug"})
+ENGLISH = pattern(r"en(?:[-_]\w+)?(?:\.\w+)?\Z|root\.\w+\Z")
+"""Directories and files of the language that programs fall back to: some do not start without it."""
 LOCALE_SHARES = frozenset({"locale", "i18n"})
 BUILD_SHARES = frozenset(
     {

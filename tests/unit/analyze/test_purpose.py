@@ -43,7 +43,9 @@ EXAMPLES: dict[Purpose, list[str]] = {
         f"{SITE}/certifi/cacert.pem", f"{SITE}/__editable__.x.pth", f"{SITE}/six.py", f"{SITE}/mypy/typeshed/stdlib/os.pyi",
         f"{SITE}/huggingface_hub/templates/modelcard_template.md", "usr/lib/x86_64-linux-gnu/libgomp.so.1.0.0",
         "usr/lib/node_modules/express/lib/application.js", "app/node_modules/x/package.json", f"{SITE}/numba/core/_x.h",
-        f"{SITE}/torch/lib/libtorch_cpu.so",
+        f"{SITE}/torch/lib/libtorch_cpu.so", f"{SITE}/skimage/data/__init__.pyi", f"{SITE}/tables/tests/a.h5",
+        f"{SITE}/django/conf/locale/en/LC_MESSAGES/django.mo", f"{SITE}/babel/locale-data/root.dat",
+        f"{SITE}/trimesh/models/face.obj", f"{SITE}/babel/locale-data/en_001.dat",
     ],
     "bytecode": [f"{SITE}/numpy/__pycache__/x.cpython-311.pyc", "usr/lib/python3.11/__pycache__/os.cpython-311.pyc"],
     "cuda": [
@@ -95,7 +97,9 @@ EXAMPLES: dict[Purpose, list[str]] = {
         f"{SITE}/x/examples/a.ipynb.txt",
         f"{SITE}/sklearn/datasets/descr/iris.rst",
     ],
-    "locales": ["usr/share/locale/de/LC_MESSAGES/bash.mo", "usr/lib/locale/locale-archive", "usr/share/i18n/locales/de_DE"],
+    "locales": [
+        f"{SITE}/django/conf/locale/de/LC_MESSAGES/django.mo", f"{SITE}/babel/locale-data/fr.dat",
+        "usr/share/locale/de/LC_MESSAGES/bash.mo", "usr/lib/locale/locale-archive", "usr/share/i18n/locales/de_DE"],
     "package-managers": [
         f"{SITE}/pip/_vendor/x.py", f"{SITE}/setuptools/tests/x.py", f"{SITE}/pip-24.0.dist-info/RECORD", "usr/bin/apt-get",
         "usr/bin/dpkg", "usr/lib/x86_64-linux-gnu/libapt-pkg.so.6.0.0", "usr/lib/python3.11/ensurepip/_bundled/pip.whl",
