@@ -12,7 +12,7 @@ from slimstage.values import replace
 
 MOST_ENTRIES = 4_000_000
 """Of one layer: no image has so many, and each takes memory."""
-MOST_UNPACKED_BYTES = 1 << 40
+MOST_UNPACKED_BYTES = 128 << 30
 """Of one layer's files together: a bomb ends here at the latest."""
 _AUFS = ".wh..wh."
 
