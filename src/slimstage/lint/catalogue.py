@@ -81,6 +81,7 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "CudaInBaseAndWheels",
         "TwoBlasLibraries",
         "WeightsInEarlyLayer",
+        "WeightsInCodeLayer",
         "WeightsCopiedThroughStages",
         "DatasetInImage",
         "CheckpointsBesideModel",

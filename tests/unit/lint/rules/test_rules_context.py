@@ -156,6 +156,20 @@ SILENT: dict[str, dict[str, Example]] = {
         "a table": Example("FROM a\nCOPY labels.csv .\nRUN pip install x\n"),
         "a pickle of unknown size": Example("FROM a\nCOPY vocab.pkl .\nRUN pip install x\n"),
     },
+    "WeightsInCodeLayer": {
+        "an instruction of their own": Example(
+            "FROM a\nCOPY m.onnx /m/\nCOPY src /app/\n", {"m.onnx": 90_000_000, "src/a.py": ""}
+        ),
+        "left out of the rest": Example("FROM a\nCOPY --exclude=m.onnx . .\n", {"m.onnx": 90_000_000, "a.py": ""}),
+        "small": Example(WHOLE, {"m.onnx": 9_000_000, "a.py": ""}),
+        "in the stage that trains": Example(
+            "FROM a AS t\nCOPY . .\nRUN x\n\nFROM b\nCOPY --from=t /m.onnx /\n", {"m.onnx": 90_000_000, "a.py": ""}
+        ),
+        "a model with its vocabulary": Example(
+            "FROM a\nCOPY model /m\n", {"model/m.onnx": 90_000_000, "model/vocab.txt": ""}
+        ),
+        "unknown sizes": Example(WHOLE),
+    },
     "CudaDevelInFinalStage": {
         "runtime": Example("FROM nvidia/cuda:12.6.3-runtime-ubuntu24.04\nCMD x\n"),
         "the builder": Example(
