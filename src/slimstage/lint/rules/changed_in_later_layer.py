@@ -41,7 +41,7 @@ def _of_run(subject: Subject, view: StageView, run: Run, before: list[Brought]) 
         known = sum(each.size_bytes or 0 for each in found)
         if not found or (all(each.size_bytes is not None for each in found) and known < LITTLE):
             continue
-        first = max(found, key=lambda each: each.size_bytes or 0)
+        first = max(reversed(found), key=lambda each: each.size_bytes or 0)
         yield Finding(
             RULE.name,
             f'{command.action} stores again what {first.what} of line {first.instruction.span.line} brought to "{first.path}"',

@@ -14,6 +14,10 @@ from slimstage.lint.rule import Example, Rule
 from slimstage.lint.shell.script import UNKNOWN, Invocation, Word
 from slimstage.lint.subject import StageView, Subject
 from slimstage.plan.paths import absolute
+from slimstage.regex import pattern
+
+_LARGE_INSTALLER = pattern(r"(?i)conda|mamba|forge|cuda|nvidia|julia|\.run\Z")
+"""Scripts that carry what they install; others are a few kilobytes."""
 
 
 def check(subject: Subject) -> Iterator[Finding]:
@@ -96,7 +100,9 @@ def _use(
     for each in invocations[at + 1 :]:
         if each.name == "mv" and _names(each, path, directory):
             return None
-        is_reader = id(each) in readers or each.name in ("sh", "bash", "gunzip", "xz", "rpm", "dpkg", "apt", "apt-get")
+        is_reader = id(each) in readers or each.name in ("gunzip", "xz", "rpm", "dpkg", "apt", "apt-get")
+        if each.name in ("sh", "bash"):
+            is_reader = bool(_LARGE_INSTALLER.search(path) or _LARGE_INSTALLER.search(download.urls[0].shape))
         if is_reader and _names(each, path, directory):
             return each
     return None
@@ -117,8 +123,8 @@ RULE = Rule(
 `curl -O`, `tar xf`, and the archive is in the layer for good, as large as what came out of it compressed. Remove it in the same
 RUN, or never write it: `curl … | tar xz -C /opt`.
 
-Told where the same RUN unpacks, installs or runs the file, and does not remove or move it. Silent for stages of which no layer
-is in the image.
+Told where the same RUN unpacks or installs the file, or runs an installer that carries what it installs, and does not remove
+or move it. Silent for stages of which no layer is in the image.
 """,
     bad=Example(
         "FROM debian:12-slim\n"

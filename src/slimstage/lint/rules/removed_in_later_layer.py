@@ -42,7 +42,7 @@ def _files(subject: Subject, view: StageView, run: Run, before: list[Brought]) -
                 if target is not None and target != "/" and covers(target, each) and _is_worth(each)
             ]
             if gone:
-                first = max(gone, key=lambda each: each.size_bytes or 0)
+                first = max(reversed(gone), key=lambda each: each.size_bytes or 0)
                 known = sum(each.size_bytes or 0 for each in gone)
                 yield Finding(
                     RULE.name,

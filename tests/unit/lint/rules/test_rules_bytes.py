@@ -260,7 +260,8 @@ def test_caches_of_systems(before: str, after: str | None) -> None:
         ("RUN curl -LO https://x/a.tgz && tar xzf a.tgz", True),
         ("RUN cd /tmp && wget https://x/a.zip && unzip a.zip", True),
         ("RUN wget -O /tmp/a.deb https://x/y && dpkg -i /tmp/a.deb", True),
-        ("RUN curl -o install.sh https://x && bash install.sh", True),
+        ("RUN curl -o install.sh https://x && bash install.sh", False),
+        ("RUN wget https://x/Miniconda3-latest.sh && bash Miniconda3-latest.sh -b", True),
         ("WORKDIR /w\nRUN curl https://x > a.tgz && tar xzf /w/a.tgz", True),
         ("RUN curl -LO https://x/a.tgz && tar xzf a.tgz && rm a.tgz", False),
         ("RUN cd /tmp && wget https://x/a.zip && unzip a.zip && rm -rf /tmp/*", False),
@@ -308,6 +309,11 @@ def test_archives_that_stay(text: str, is_told: bool) -> None:
 def test_files_that_are_stored_again(text: str, is_told: bool) -> None:
     text = text if "builder" not in text else f"FROM base:1 AS builder\nFROM base:1\n{text}\n"
     assert bool(found("ChangedInLaterLayer", text, with_files=True)) is is_told
+
+
+def test_the_nearest_of_several_copies_is_named() -> None:
+    text = "WORKDIR /app\nCOPY a.txt b.txt ./\nCOPY . .\nRUN chown -R app /app"
+    assert "COPY of line 4" in found("ChangedInLaterLayer", text)[0].message
 
 
 def test_what_a_change_doubles_is_counted() -> None:
