@@ -35,7 +35,7 @@ def assign(contents: Contents, installed: Sequence[Installed]) -> list[OwnedPack
     first = USER + 1
     listed = _listed(contents, installed, present)
     places = _Places(installed, listed)
-    own_layers = _own_layers(contents)
+    own_layers, environments = _own_layers(contents), _environments(contents)
     for position, path in enumerate(files.paths):
         owner = listed.get(path)
         if owner is not None:
@@ -44,7 +44,9 @@ def assign(contents: Contents, installed: Sequence[Installed]) -> list[OwnedPack
         owner = places.owner(path)
         if owner is not None:
             files.own(position, owner + first, is_listed=False)
-        elif not path.startswith(_SYSTEM) or files.layers[position] in own_layers:
+        elif not path.startswith(environments) and (
+            not path.startswith(_SYSTEM) or files.layers[position] in own_layers
+        ):
             files.own(position, USER, is_listed=False)
     return list(_owners(contents, installed))
 
@@ -130,6 +132,17 @@ def _single_owners(listed: Iterator[tuple[str, int]]) -> dict[str, int]:
                     break  # then those above are mixed, too
                 found[path] = -1
     return found
+
+
+def _environments(contents: Contents) -> tuple[str, ...]:
+    """Prefixes of Python's and conda's environments: what lies there and no package owns was made by installing."""
+    found = {path[: -len("pyvenv.cfg")] for path in contents.files.paths if path.endswith("/pyvenv.cfg")}
+    found |= {
+        path.partition("conda-meta/")[0]
+        for path in contents.files.paths
+        if "/conda-meta/" in path and path.endswith(".json")
+    }
+    return tuple(sorted(found - {"", "/"}))
 
 
 def _own_layers(contents: Contents) -> frozenset[int]:

@@ -65,6 +65,21 @@ def test_what_no_package_has_is_the_users_or_nobodys(place: Path | None) -> None
     assert found["var/lib/dpkg/status"] == ("none", False)
 
 
+def test_what_installing_left_in_an_environment_is_nobodys(place: Path | None) -> None:
+    own: Tree = {
+        "opt/venv/pyvenv.cfg": "home = /usr/bin\n",
+        "opt/venv/bin/activate": "deactivate",
+        "opt/conda/conda-meta/history": "",
+        "opt/conda/conda-meta/x.json": "{}",
+        "opt/conda/pkgs/big.conda": b"b" * 99,
+        "opt/app/run": b"r",
+    }
+    _, _, found = _owned(place, SYSTEM, own)
+    nobodys = ("opt/venv/pyvenv.cfg", "opt/venv/bin/activate", "opt/conda/pkgs/big.conda")
+    assert {found[path] for path in nobodys} == {("none", False)}
+    assert found["opt/app/run"] == ("own", False)
+
+
 def test_a_record_that_names_what_is_not_the_packages_takes_nothing_outside(place: Path | None) -> None:
     """`../../..` stays below the image's root, and what another package's list names goes to the one that goes first."""
     tree: Tree = {**SYSTEM, f"{INFO}/thing.list": "/etc/os-release\n"}
