@@ -63,7 +63,7 @@ NAMES: dict[Group, tuple[str, ...]] = {
         "AptRecommends",
         "CondaPackagesKept",
         "SystemCacheKept",
-        "DownloadKept",
+        "UnstrippedDownloads",
         "RemovedInLaterLayer",
         "ChangedInLaterLayer",
         "NaiveStrip",

@@ -251,7 +251,7 @@ def test_caches_of_systems(before: str, after: str | None) -> None:
     assert bool(found("SystemCacheKept", before)) is bool(after)
 
 
-# DownloadKept -----------------------------------------------------------------------------------------------------
+# UnstrippedDownloads -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_caches_of_systems(before: str, after: str | None) -> None:
     ],
 )
 def test_archives_that_stay(text: str, is_told: bool) -> None:
-    assert bool(found("DownloadKept", text)) is is_told
+    assert bool(found("UnstrippedDownloads", text)) is is_told
 
 
 # ChangedInLaterLayer, RemovedInLaterLayer -------------------------------------------------------------------------

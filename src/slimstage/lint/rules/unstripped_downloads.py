@@ -116,7 +116,7 @@ def _names(invocation: Invocation, path: str, directory: str) -> bool:
 
 
 RULE = Rule(
-    name="DownloadKept",
+    name="UnstrippedDownloads",
     group="bytes",
     summary="a downloaded archive or installer stays beside what was made of it",
     why="""\
