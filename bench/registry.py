@@ -8,7 +8,9 @@ Scenarios of one image and tool, in this order; before each that moves layers th
     copy        from the registry into an OCI layout, nothing unpacked
     push        what was pulled, to a registry that has nothing; skopeo's from an OCI layout
     push again  the same, with all there
-    push built  an image whose layers were never compressed, as after a build; skopeo's from a docker archive
+    push built  an image whose layers were never compressed, loaded from a docker archive; skopeo's from there
+    push after build
+                the same, of an image that the tool has just built itself; skopeo builds nothing
 
 The images: the `sklearn-serve` workload, built by slimstage once, and `one-layer`, one file of 2 GiB that does not compress.
 The registry is Debian's docker-registry; its own time and memory count for nobody. Needs root and 15 GB of disk. The
@@ -52,7 +54,8 @@ RESULTS = run.HOME / "registry.jsonl"
 def prepared(name: str, source: Path) -> Image:
     """The image as a layout and as an archive, made once."""
     home = run.HOME / "images"
-    image = Image(name, home / name, home / f"{name}.tar")
+    context = run.HOME / "contexts/wide-copy" if name == "one-layer" else None
+    image = Image(name, home / name, home / f"{name}.tar", context)
     made = home / f"{name}.made"
     if not made.exists():
         shutil.rmtree(image.layout, ignore_errors=True)
@@ -130,12 +133,16 @@ def run_tool(tool: Tool, image: Image, host: str, wanted: tuple[str, ...]) -> It
         yield from rows("pull", "pull again", "copy")
         if "pull" not in wanted and (pull := tool.command("pull", image, host, scratch)):
             peers.call(*pull, env=tool.env)
-    for scenarios in (("push", "push again"), ("push built",)):
+    for scenarios in (("push", "push again"), ("push built",), ("push after build",)):
         if not any(scenario in wanted for scenario in scenarios):
             continue
         if scenarios == ("push built",):
             tool.clear()
             tool.load(image, host)
+        if scenarios == ("push after build",):
+            tool.clear()
+            if image.context is None or not tool.build(image, host):
+                continue
         shutil.rmtree(pushed, ignore_errors=True)
         with serving(host, pushed):
             yield from rows(*scenarios)

@@ -21,18 +21,19 @@ from typing import Protocol
 
 from peers import Dockerd, call, environment
 
-SCENARIOS = ("pull", "pull again", "push", "push again", "push built", "copy")
+SCENARIOS = ("pull", "pull again", "push", "push again", "push built", "push after build", "copy")
 
 
 @dataclass(frozen=True)
 class Image:
     """layout: an OCI layout of it with gzip layers; archive: a docker archive with the same layers, not compressed, of
-    the name `local`.
+    the name `local`. context: what it can be built from; None where that takes too long.
     """
 
     name: str
     layout: Path
     archive: Path
+    context: Path | None = None
 
     def at(self, host: str) -> str:
         return f"{host}/bench/{self.name}:1"
@@ -59,6 +60,9 @@ class Tool(Protocol):
     def load(self, image: Image, host: str) -> None:
         """Takes the archive in, under the name that it is pushed by."""
 
+    def build(self, image: Image, host: str) -> bool:
+        """Builds it from its context under the name that it is pushed by; False where the tool builds nothing."""
+
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         """None where the tool has no such thing. scratch: a directory that is not there yet."""
 
@@ -83,6 +87,10 @@ class Slimstage:
     def load(self, image: Image, host: str) -> None:
         call(*self.words, "load", "-q", "-i", image.archive, env=self.env)
         call(*self.words, "tag", image.local, image.at(host), env=self.env)
+
+    def build(self, image: Image, host: str) -> bool:
+        call(*self.words, "build", "-q", "-t", image.at(host), image.context, env=self.env)
+        return True
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         if scenario == "copy":
@@ -109,6 +117,9 @@ class Skopeo:
 
     def load(self, image: Image, host: str) -> None:
         pass
+
+    def build(self, image: Image, host: str) -> bool:
+        return False
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         there = f"docker://{image.at(host)}"
@@ -144,6 +155,10 @@ class Podman:
         call(*self.words, "load", "-q", "-i", image.archive)
         call(*self.words, "tag", image.local, image.at(host))
 
+    def build(self, image: Image, host: str) -> bool:
+        call(*self.words, "build", "-q", "-t", image.at(host), image.context)
+        return True
+
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         if scenario == "copy":
             return None
@@ -173,6 +188,10 @@ class Docker:
     def load(self, image: Image, host: str) -> None:
         call("docker", "load", "-q", "-i", image.archive, env=self.env)
         call("docker", "tag", image.local, image.at(host), env=self.env)
+
+    def build(self, image: Image, host: str) -> bool:
+        call("docker", "build", "-q", "-t", image.at(host), image.context, env=self.env)
+        return True
 
     def command(self, scenario: str, image: Image, host: str, scratch: Path) -> list[str] | None:
         return None if scenario == "copy" else ["docker", scenario.split()[0], "-q", image.at(host)]
