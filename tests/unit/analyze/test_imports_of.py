@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from slimstage.analyze.imports import MOST_BYTES, modules_of
+from slimstage.analyze.imports_text import imports_by_lines, imports_of_text
 from slimstage.analyze.imports_values import Import, Imports
 
 
@@ -149,6 +151,65 @@ def test_a_source_that_cannot_be_parsed_is_searched_by_lines() -> None:
 )
 def test_hostile_sources_are_read_or_searched(source: bytes) -> None:
     assert [each.module for each in modules_of(source).imports] == ["a"]
+
+
+LINES = """
+import a, b.c as d; import e
+from f import (  # (why)
+    g,  # noqa
+    h as i,
+)
+from .. import j, \\
+    k
+from l \\
+    import m
+try: import n
+except ImportError: n = None
+def o():
+    from .p import *
+importlib.import_module("q.r")
+importlib.import_module(f"s.{x}"); import_module("t." + x)
+__import__(__package__ + ".u"); import_module(f"{__name__}.v"); import_module(f".{x}", __name__)
+import_module(x)
+entry_points(group="w")
+import_optional_dependency("y")
+lazy.attach(__name__, ["z1"], submod_attrs={"z2": ["no"]})
+__all__ = [
+    "A", 'B']
+_import_structure = {"C": ["no"],
+    "D.E": []}
+"""
+
+
+def test_lines_tell_as_much_as_a_syntax_tree() -> None:
+    tree, lines = modules_of(LINES.encode()), imports_by_lines(LINES.encode())
+
+    def plain(found: Imports) -> set[tuple[str, int, tuple[str, ...]]]:
+        return {(each.module, each.level, each.names) for each in found.imports}
+
+    # A name of a table too many, and a continued line that looks like an import of its own.
+    assert plain(lines) - plain(tree) == {("no", 1, ()), ("m", 0, ())}
+    assert plain(tree) <= plain(lines)
+    assert (lines.below, lines.groups, lines.exported) == (tree.below, tree.groups, tree.exported)
+    assert lines.dynamic == tree.dynamic
+    certain = {each.module for each in lines.imports if not each.is_deferred}
+    assert certain == {"a", "b.c", "e", "f", "", "l"}
+    by_line = {each.module: each.line for each in lines.imports}
+    assert [by_line[name] for name in ("a", "f", "l", "n", "q.r")] == [2, 3, 9, 11, 15]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from . import (\n", "from a import b, \\\n", "import a;", "import_module(", "import_module(f'", "__all__ = [\n",
+        "attach(", "from ", "import a\n", "entry_points(", "_import_structure = {\n", "try: ", ";", "import_module('a' +",
+        "from . import a #(\n", "                 ", "__package__ + ", "if x:",
+    ],
+)  # fmt: skip
+def test_a_text_that_is_repeated_takes_time_as_it_is_long(text: str) -> None:
+    start = time.process_time()
+    imports_of_text((text * (MOST_BYTES // len(text))).encode())
+    assert time.process_time() - start < 4
 
 
 def test_long_rows_of_conditions_are_no_recursion() -> None:
