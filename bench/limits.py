@@ -69,7 +69,7 @@ def ours(tree: str) -> Iterator[Work]:
 
 
 def cost_of(work: Work, context: Path, repeat: int) -> dict[str, object]:
-    """The least of several, in wall time, with the bytes that it left in `$OUT` (a store is not counted)."""
+    """The least of several, in wall time, with the bytes that it left in `$OUT` (neither a store nor further names)."""
     costs = []
     size = 0
     for _ in range(repeat):
@@ -88,7 +88,8 @@ def cost_of(work: Work, context: Path, repeat: int) -> dict[str, object]:
             )
         )
         shutil.rmtree(SCRATCH / "s", ignore_errors=True)
-        size = sum(path.lstat().st_size for path in SCRATCH.rglob("*") if path.is_file())
+        left = [path.lstat() for path in SCRATCH.rglob("*") if path.is_file()]
+        size = sum(each.st_size for each in left if each.st_nlink == 1)
     shutil.rmtree(SCRATCH, ignore_errors=True)
     best = min(costs, key=lambda cost: cost.wall_s)
     return {"what": work.name, **vars(best), "out_mb": round(size / 1e6)}
