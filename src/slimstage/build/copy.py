@@ -57,7 +57,7 @@ def copy_step(
     """
     with disk_errors(step.title), UnionTree(() if step.is_link else parent) as below:
         is_based = bool(parent) and not step.is_link
-        owner = parse_owner(step.chown, None if step.is_link else below.read) if step.chown else None
+        owner = parse_owner(step.chown, below.read if is_based else None) if step.chown else None
         mode = parse_mode(step.chmod) if step.chmod else None
         with Destination(
             draft.path,

@@ -24,13 +24,14 @@ def parse_owner(text: str, read: ReadFile | None) -> Owner:
     """The ids of `user[:group]`.
 
     A number alone is user and group; a name alone has its primary group; `name:` has group 0. Without a passwd file
-    every name is 0, as in BuildKit. read: None for `--link`, where no destination is known and names cannot be.
-    Raises PlanError: a name that the files do not have, or any name with `--link`; an id out of range.
+    every name is 0, without a group file a group's name is what it would be if none were given, as in BuildKit.
+    read: None where nothing is below (`--link`, the first step on `scratch`), and names cannot be.
+    Raises PlanError: a name that the files do not have, or any name where nothing is below; an id out of range.
     """
     user, colon, group = text.partition(":")
     if read is None and not all(_NUMBER.match(part) for part in (user, group) if part):
         raise PlanError(
-            f'--chown="{text}" names a user or group, which --link cannot look up',
+            f'--chown="{text}" names a user or group, which --link and the first step on scratch cannot look up',
             code="link-chown-name",
             hint="give numbers, or leave --link out",
         )
@@ -53,7 +54,7 @@ def parse_owner(text: str, read: ReadFile | None) -> Owner:
     if _NUMBER.match(group):
         return uid, check_id(group)
     groups = _read(read, GROUP)
-    return uid, 0 if groups is None else group_id(group, groups)
+    return uid, default if groups is None else group_id(group, groups)
 
 
 def _read(read: ReadFile | None, path: str) -> str | None:

@@ -41,10 +41,15 @@ def test_without_passwd_every_name_is_root() -> None:
     assert parse_owner("user:staff", lambda _path: None) == (0, 0)
 
 
-def test_link_takes_numbers_only() -> None:
+def test_a_group_is_as_if_not_given_where_there_is_no_group_file() -> None:
+    assert parse_owner("5:staff", lambda _: None) == (5, 5)
+    assert parse_owner("user:staff", lambda _: None) == (0, 0)
+
+
+def test_where_nothing_is_below_there_are_numbers_only() -> None:
     assert parse_owner("5:6", None) == (5, 6)
     for text in ("user", "5:staff"):
-        with pytest.raises(PlanError, match="--link cannot look up"):
+        with pytest.raises(PlanError, match="cannot look up"):
             parse_owner(text, None)
 
 

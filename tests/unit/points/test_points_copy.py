@@ -113,6 +113,7 @@ def test_point_40_a_number_is_user_and_group_and_a_name_brings_its_primary_group
 
 
 def test_point_40_a_name_is_root_where_there_is_no_passwd_file(bench: Bench) -> None:
+    bench.base({"etc/hosts": ""})
     assert do(bench, "COPY --chown=anybody:any f /f", {"f": ""})["f"] == "file 644 0:0 "
 
 
