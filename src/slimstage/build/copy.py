@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from slimstage.build.add import Source, unpack_archive
 from slimstage.build.destination import Destination, disk_errors
@@ -41,7 +42,7 @@ class CopyResult:
 def copy_step(
     step: CopyStep,
     parent: Sequence[str],
-    sources: Iterable[Source],
+    sources: Sequence[Source],
     draft: Draft,
     *,
     memory: DigestMemory | None = None,
@@ -68,6 +69,7 @@ def copy_step(
             now_ns=time.time_ns() if now_ns is None else now_ns,
         ) as into:
             copier = _Copier(into, step.destination, owner, mode, memory)
+            copier.overlaps = _overlap([picked.entry.path for source in sources for picked in source.selection])
             for source in sources:
                 copier.keeps_owner, copier.unpacks = source.keeps_owner, source.unpacks
                 for picked in source.selection:
@@ -77,6 +79,12 @@ def copy_step(
                 copier.text(heredoc.name, os.fsencode(heredoc.content), mtime_ns)
             into.finish()
     return CopyResult(copier.files, copier.size_bytes)
+
+
+def _overlap(paths: list[str]) -> bool:
+    """True when one of the paths is another, or above another."""
+    names = sorted(f"{path}/" if path else "" for path in paths)
+    return any(later.startswith(earlier) for earlier, later in pairwise(names))
 
 
 class _Copier:
@@ -97,6 +105,8 @@ class _Copier:
         self._sources = 0
         self._is_in_directory = False
         self.keeps_owner = self.unpacks = False
+        self.overlaps = False
+        """True when one source holds another: then every file may come again."""
         self.files = self.size_bytes = 0
 
     def copy(self, picked: Picked, tree: SourceTree) -> None:
@@ -177,7 +187,7 @@ class _Copier:
     def _file(self, target: str, entry: Entry, tree: SourceTree) -> None:
         writer = self._into.writer
         # Files of several layers share an inode where a COPY linked them, and are several files all the same.
-        may_come_again = entry.nlink > 1 or not self._is_in_directory
+        may_come_again = entry.nlink > 1 or not self._is_in_directory or self.overlaps
         layer = tree.layer_of(entry.path) if isinstance(tree, UnionTree) and may_come_again else -1
         first = self._first_names.get((layer, entry.identity)) if entry.nlink > 1 else None
         if first is not None:
