@@ -14,7 +14,7 @@ from slimstage.errors import DockerfileError
 
 MAX_BYTES = 2048
 _LARGEST_PUMPED = 50_000
-_WORDS = (
+WORDS = (
     "FROM", "RUN", "COPY", "ADD", "ENV", "ARG", "LABEL", "EXPOSE", "VOLUME", "USER", "WORKDIR", "CMD", "ENTRYPOINT",
     "SHELL", "HEALTHCHECK", "ONBUILD", "STOPSIGNAL", "MAINTAINER", " ", "\n", "\\\n", "`\n", "#", "# syntax=",
     "# escape=`\n",
@@ -35,16 +35,16 @@ _WORDS = (
     "\v", "\f", "\x85", "{", '{"syntax":"', "#!", "true", "false", "&&", ";", "FROM a\n", "RUN <<EOF\n",
     "ONBUILD RUN ", "CMD []",
 )  # fmt: skip
-TOKENS = tuple(word.encode("utf-8", "surrogateescape") for word in _WORDS)
+TOKENS = tuple(word.encode("utf-8", "surrogateescape") for word in WORDS)
 
 
 def check(data: bytes) -> None:
     choices = Choices(data)
     kind = choices.below(8)
     if kind in (2, 3):
-        text = "FROM a\n" + "".join(choices.words(_WORDS))
+        text = "FROM a\n" + "".join(choices.words(WORDS))
     elif kind == 4:
-        text = "FROM a\n" + pumped(choices, _WORDS, _LARGEST_PUMPED)
+        text = "FROM a\n" + pumped(choices, WORDS, _LARGEST_PUMPED)
     else:
         text = decoded(choices.rest())
     check_text(text)
@@ -100,6 +100,6 @@ def _check_triggers(dockerfile: Dockerfile) -> None:
 def seeds() -> list[bytes]:
     golden = Path(__file__).parents[2] / "tests/golden"
     texts = [path.read_bytes() for path in sorted(golden.glob("**/Dockerfile"))]
-    words = [bytes([2, *range(start, start + 40)]) for start in range(0, len(_WORDS), 30)]
-    pumps = [bytes([4, 0, 2, 11, 0, *range(start, start + 6), 14, 0, 0]) for start in range(0, len(_WORDS), 20)]
+    words = [bytes([2, *range(start, start + 40)]) for start in range(0, len(WORDS), 30)]
+    pumps = [bytes([4, 0, 2, 11, 0, *range(start, start + 6), 14, 0, 0]) for start in range(0, len(WORDS), 20)]
     return interleaved([b"\0" + text[: MAX_BYTES - 1] for text in texts], words, pumps)

@@ -18,7 +18,7 @@ from slimstage.plan.request import PlanRequest
 
 MAX_BYTES = 1024
 _LARGEST_PUMPED = 8_000
-_WORDS = (
+WORDS = (
     " ", "\n", "\\\n", "\\ ", "\\", "'", '"', "$", "${", "}", "$(", ")", "`", "(", "{", ";", "&&", "||", "|", "&",
     "!", "#", ">", ">>", "<", "<<", "<<-", "<<<", "EOF", "\nEOF\n", "2>&1", "=", "*", "?", "[", "]", "~", ",",
     "{a,b}", "$A", "${B:-x}", "$((1+2))", "$'a'", "a", "b", "--", "-", "-y", "x=1 ", "if ", "then ", "else ", "fi ",
@@ -30,7 +30,7 @@ _WORDS = (
     "make -j4", "chown -R a /app", "chmod +x /app", "strip ", "/usr/lib/x.so", "curl -LO https://x/a.tgz",
     "tar xzf a.tgz", "git clone ", "uv sync", "é", "\u2003", "\udcff", "\ufffc", "\ue000", "\r\n", "\t",
 )  # fmt: skip
-TOKENS = tuple(word.encode("utf-8", "surrogateescape") for word in _WORDS)
+TOKENS = tuple(word.encode("utf-8", "surrogateescape") for word in WORDS)
 _HEADS = (
     "FROM python:3.12\nARG A=one\nENV B='two words'\nCOPY . /app\nRUN ",
     'FROM python:3.12\nARG A=one\nSHELL ["/bin/bash", "-c"]\nRUN ',
@@ -47,9 +47,9 @@ def check(data: bytes) -> None:
     if kind == 0:
         text = decoded(choices.rest())
     elif kind == 1:
-        text = pumped(choices, _WORDS, _LARGEST_PUMPED)
+        text = pumped(choices, WORDS, _LARGEST_PUMPED)
     else:
-        text = "".join(choices.words(_WORDS))
+        text = "".join(choices.words(WORDS))
     check_text(head + text + ("\nTHE_END\n" if "THE_END" in head else "\nCMD a\n"))
 
 
@@ -94,10 +94,10 @@ def _check_span(span: Span, lines: int) -> None:
 
 
 def seeds() -> Iterator[bytes]:
-    words = [bytes([head, 2, *range(start, start + 24)]) for head in range(4) for start in range(0, len(_WORDS), 12)]
+    words = [bytes([head, 2, *range(start, start + 24)]) for head in range(4) for start in range(0, len(WORDS), 12)]
     pumps = [
         bytes([head, 1, 0, 2, 11, 0, *range(start, start + 6), 14, 0, 0])
         for head in range(4)
-        for start in range(0, len(_WORDS), 40)
+        for start in range(0, len(WORDS), 40)
     ]
     yield from interleaved(words, pumps)

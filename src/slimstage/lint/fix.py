@@ -5,6 +5,7 @@ All that no edit touches stays byte for byte: comments, layout, line ends, a byt
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from slimstage.diagnostics import Source, Span
@@ -29,7 +30,7 @@ class Fixed:
 def fix_all(text: str, check: Callable[[str], Checked]) -> Fixed:
     """The text with every fix applied that the findings have, until none is left.
 
-    check: checks a text. A text with faults is not touched, and no fix is kept that would lead to one.
+    check: checks a text. A text with faults is not touched, and no fix is kept that would lead to one, or that mends nothing.
     Raises what `check` raises.
     """
     applied: list[Finding] = []
@@ -50,6 +51,9 @@ def fix_all(text: str, check: Callable[[str], Checked]) -> Fixed:
         if _is_worse(next_checked, checked) or (after == text and not _new_files(taken, files)):
             refused.update((each.rule, each.message) for each in taken)
             continue
+        if hopeless := _not_mended(text, checked, taken, next_checked, check):
+            refused |= hopeless
+            continue
         files |= _new_files(taken, files)
         applied += taken
         # A fix whose file is written once is done, though the check of the text alone still asks for it.
@@ -60,6 +64,27 @@ def fix_all(text: str, check: Callable[[str], Checked]) -> Fixed:
 
 def _is_worse(after: Checked, before: Checked) -> bool:
     return bool(after.faults) or len(after.refusals) > len(before.refusals)
+
+
+def _not_mended(
+    text: str, checked: Checked, taken: Sequence[Finding], after: Checked, check: Callable[[str], Checked]
+) -> set[tuple[str, str]]:
+    """The kinds of finding that would be mended again and again: also alone, their edits leave as many, at the same places."""
+    before, left = _counted(checked), _counted(after)
+    found: set[tuple[str, str]] = set()
+    for kind in dict.fromkeys((each.rule, each.message) for each in taken if each.fix and not each.fix.files):
+        if left[kind] < before[kind]:
+            continue
+        chosen = [each for each in taken if (each.rule, each.message) == kind]
+        _, alone = _tried(text, checked, chosen, check)
+        places = {(each.span.line, each.span.column) for each in alone.findings if (each.rule, each.message) == kind}
+        if _counted(alone)[kind] >= before[kind] and places & {(each.span.line, each.span.column) for each in chosen}:
+            found.add(kind)
+    return found
+
+
+def _counted(checked: Checked) -> Counter[tuple[str, str]]:
+    return Counter((each.rule, each.message) for each in checked.findings)
 
 
 def _tried(

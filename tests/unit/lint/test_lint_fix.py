@@ -88,12 +88,26 @@ def test_a_fix_that_would_break_the_file_is_left_out_and_the_others_are_applied(
     assert [each.message for each in fixed.applied] == ["good"]
 
 
-def test_fixes_that_never_end_are_stopped() -> None:
+@pytest.mark.parametrize("message", ["longer", "longer than {}"])
+def test_fixes_that_never_end_are_stopped(message: str) -> None:
     def find(subject: Subject) -> Iterator[Finding]:
         source = subject.dockerfile.source
-        yield finding("longer", Edit(span(source, 2, 5, 2, 5), "x"))
+        yield finding(message.format(len(source.text)), Edit(span(source, 2, 5, 2, 5), "x"))
 
     assert len(fix_all("FROM x\nRUN a\n", checker(rule(find))).text) < 100
+
+
+def test_a_fix_that_mends_nothing_is_left_out_and_the_others_are_applied() -> None:
+    def find(subject: Subject) -> Iterator[Finding]:
+        source = subject.dockerfile.source
+        line = source.line(2) or ""
+        yield finding("stays", Edit(span(source, 2, 5, 2, 5), ""), Edit(span(source, 2, 6, 2, 6), "x"))
+        if line.endswith("c"):
+            yield finding("good", Edit(span(source, 2, len(line), 2, len(line) + 1), "b"))
+
+    fixed = fix_all("FROM x\nRUN a  c\n", checker(rule(find)))
+    assert fixed.text == "FROM x\nRUN a  b\n"
+    assert [each.message for each in fixed.applied] == ["good"]
 
 
 def test_a_text_with_faults_is_not_touched() -> None:

@@ -37,8 +37,8 @@ RULE = Rule(
     summary="base image platform does not match expected target platform",
     why="""\
 An image that exists for one platform only is taken for every platform, and its programs then need emulation, or do not run.
-What platform an image has is in its config: `slimstage check` knows it of images that are in the store, and asks no registry.
-A build knows it of every image that it stands on.
+What platform an image has is in its config. `slimstage build` reads it and refuses such a base ("platform-mismatch") where
+BuildKit warns; `slimstage check` reads no image, so that it says the same on every machine, and leaves this to the build.
 """,
     bad=Example("FROM example.org/tools:1\nRUN true\n", images={"example.org/tools:1": "linux/arm64"}),
     good=Example("FROM example.org/tools:1\nRUN true\n", images={"example.org/tools:1": "linux/amd64"}),
