@@ -54,13 +54,18 @@ class Merged:
 
 
 def build_arguments(merged: Merged, environment: Mapping[str, str]) -> dict[str, str | None]:
-    """`--build-arg` over the settings; NAME alone takes the environment's value, None where it has none."""
+    """`--build-arg` over the settings; NAME alone takes the environment's value.
+
+    Where the environment has none, that of an earlier `--build-arg` stays, and without one the value is None.
+    """
+    known: dict[str, str | None] = {}
 
     def parse(text: str) -> tuple[str, str | None]:
         name, equals, value = text.partition("=")
         if not name or any(character.isspace() for character in name):
             raise UsageError(f'--build-arg: "{text}" has no name', hint="write --build-arg NAME=VALUE")
-        return name, value if equals else None
+        known[name] = value if equals else environment.get(name, known.get(name))
+        return name, known[name]
 
     given = merged.pairs("build-arg", parse)
     return {name: environment.get(name) if value is None else value for name, value in given.items()}
