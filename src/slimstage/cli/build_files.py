@@ -53,7 +53,13 @@ def write_metadata(path: str, result: BuildResult) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Whole or not at all: a reader that waits for the file never sees half of it. Raises UsageError."""
+    """Whole or not at all: a reader that waits for the file never sees half of it. Raises UsageError.
+
+    What is there and no regular file (a device, a pipe, `/dev/stdout`) is written to, not replaced.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        _write_to(path, text)
+        return
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "x", encoding="utf-8") as file:
@@ -64,4 +70,12 @@ def write_text(path: str, text: str) -> None:
             os.unlink(temporary)
         except OSError:
             pass
+        raise UsageError(f'cannot write "{path}": {(error.strerror or "").lower()}') from error
+
+
+def _write_to(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
         raise UsageError(f'cannot write "{path}": {(error.strerror or "").lower()}') from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from slimstage.build.request import (
     StepResult,
     WarningResult,
 )
-from slimstage.cli.build_files import check_writable, write_image_id, write_metadata
+from slimstage.cli.build_files import check_writable, write_image_id, write_metadata, write_text
 from slimstage.cli.show import plain, table
 from slimstage.cli.summary import explain_text, image_line, platform_table, summary_text
 from slimstage.cli.terminal import Paint, has_colour
@@ -159,6 +160,23 @@ def test_files_that_cannot_be_written_are_found_before_the_build(tmp_path: Path)
     with pytest.raises(UsageError, match="is not there"):
         check_writable(str(tmp_path / "no" / "x"), "--iidfile")
     check_writable(str(tmp_path / "x"), "--iidfile")
+
+
+def test_a_pipe_or_device_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_text(str(pipe), "page")
+        assert os.read(reader, 10) == b"page"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    with pytest.raises(UsageError, match="no space left on device"):
+        write_text(str(full), "page")
+    assert full.is_symlink()
 
 
 def test_tables_escape_what_could_move_the_cursor_and_end_without_blanks() -> None:
