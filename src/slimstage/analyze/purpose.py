@@ -292,6 +292,8 @@ def _of_directory(below: tuple[str, ...], slashed: str) -> Purpose | None:
             return "locales"
         if second == "common-licenses" or second == "licenses":
             return "licences"
+        if names.RUNTIME_PRINTERS.match(slashed):
+            return "system"
         if second in names.BUILD_SHARES or second.startswith(("cmake-", "automake-", "aclocal-", "gcc-")):
             return "build-tools"
     if top == "man":

@@ -128,6 +128,8 @@ BUILD_SHARES = frozenset(
         "meson", "build-essential", "systemtap", "cmake", "gir-1.0", "emacs", "vim",
     }
 )  # fmt: skip
+RUNTIME_PRINTERS = pattern(r"usr/share/(?:gcc(?:-[\d.]+)?/python|gdb/auto-load)/")
+"""How gdb prints values of libstdc++ and others: packages of the libraries bring it, also where no compiler is."""
 METADATA_PLACES = (
     "var/lib/dpkg/", "var/lib/apt/", "var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/", "lib/apk/db/",
     "usr/lib/apk/db/",

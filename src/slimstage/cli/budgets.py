@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slimstage.analyze.budget import Budget, Excess
+from slimstage.analyze.purposes import PURPOSES
 from slimstage.cli.units import size_text
 from slimstage.diagnostics import did_you_mean, shown
 from slimstage.errors import UsageError
@@ -36,7 +37,7 @@ def budget_of(
 ) -> tuple[Budget, str | None]:
     """The limits of a `[budget]` table, and the image that growth is measured against; what flags say goes before it.
 
-    Raises UsageError: an unknown key, a value that is no size.
+    Raises UsageError: an unknown key or purpose, a value that is no size.
     """
     for key in table:
         if key not in KEYS:
@@ -53,6 +54,13 @@ def budget_of(
                 f'"{key}" in [budget] is a table', code="settings", hint=f"write [budget.{key}] on its own line"
             )
         named[key] = {str(name): parse_bytes(value, f"[budget.{key}] {name}") for name, value in limits.items()}
+    for purpose in named["purposes"]:
+        if purpose not in PURPOSES:
+            raise UsageError(
+                f'unknown purpose "{purpose}" in [budget.purposes]',
+                code="settings",
+                hint=did_you_mean(purpose, PURPOSES) or f"known: {', '.join(PURPOSES)}",
+            )
     sizes = {
         key: parse_bytes(table[key], f"[budget] {key}")
         for key in ("total", "compressed", "layer", "growth")

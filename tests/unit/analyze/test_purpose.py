@@ -118,7 +118,8 @@ EXAMPLES: dict[Purpose, list[str]] = {
     "vcs": ["app/.git/objects/pack/a.pack", "x/.hg/store/a"],
     "system": [
         "etc/passwd", "usr/bin/ls", "usr/share/zoneinfo/Europe/Berlin", "etc/ssl/certs/ca-certificates.crt",
-        "usr/lib/os-release",
+        "usr/lib/os-release", "usr/share/gcc/python/libstdcxx/v6/printers.py", "usr/share/gcc-10/python/libstdcxx/__init__.py",
+        "usr/share/gdb/auto-load/usr/lib/x86_64-linux-gnu/libstdc++.so.6.0.30-gdb.py",
         "usr/lib/locale/C.utf8/LC_CTYPE", "usr/share/fonts/a.ttf", "bin/busybox", "usr/bin/sort", "usr/bin/patchy",
     ],
 }  # fmt: skip

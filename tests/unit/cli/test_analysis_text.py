@@ -95,6 +95,15 @@ def test_what_is_no_size_is_refused(text: object) -> None:
         parse_bytes(text, "x")
 
 
+def test_a_purpose_that_is_none_is_no_limit_that_always_holds() -> None:
+    with pytest.raises(UsageError, match='unknown purpose "build-tool"') as caught:
+        budget_of({"purposes": {"tests": 0, "build-tool": 0}})
+    assert caught.value.hint == 'did you mean "build-tools"?'
+    with pytest.raises(UsageError) as caught:
+        budget_of({"purposes": {"zebra": 0}})
+    assert "build-tools" in str(caught.value.hint)
+
+
 def test_flags_go_before_the_table() -> None:
     table = {"total": "1GB", "growth": 5, "against": "old", "packages": {"a": "1kB"}}
     assert budget_of(table, "2kB", "new") == (Budget(total=2000, growth=5, packages={"a": 1000}), "new")
