@@ -62,10 +62,14 @@ class CheckedFile:
 
 
 def checked_files(names: Sequence[str], context: str | None) -> list[CheckedFile]:
-    """The files that were named, or the one that is here. Raises UsageError, ContextError."""
+    """The files that were named, each once, or the one that is here. Raises UsageError, ContextError."""
     if context is not None and not os.path.isdir(context):
         raise UsageError(f'--context: "{context}" is no directory')
-    return [_file(name, context) for name in dict.fromkeys(names or (".",))]
+    found: dict[str | None, CheckedFile] = {}
+    for name in dict.fromkeys(names or (".",)):
+        file = _file(name, context)
+        found.setdefault(file.path and os.path.abspath(file.path), file)
+    return [*found.values()]
 
 
 def _file(name: str, context: str | None) -> CheckedFile:

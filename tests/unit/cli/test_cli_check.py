@@ -58,6 +58,12 @@ def test_several_files_each_once(tmp_path: Path) -> None:
     assert [each["file"] for each in done.json()["diagnostics"]] == ["a.Dockerfile", "b.Dockerfile"]
 
 
+def test_a_file_and_the_directory_that_holds_it_are_one(tmp_path: Path) -> None:
+    path = write(tmp_path, "FROM debian\n")
+    done = check(tmp_path, "-f", path, tmp_path, status=1)
+    assert done.out.count("LatestTag:") == 1
+
+
 def test_stdin(tmp_path: Path) -> None:
     done = check(tmp_path, "-", "--rule", "FromAsCasing", status=1, stdin=BAD.encode())
     assert "Dockerfile:1:16: " in done.out

@@ -24,8 +24,9 @@ def check(subject: Subject) -> Iterator[Finding]:
         return
     offered = offer(subject, stage)
     if left:
-        names = quoted([name for each in left for name in each.tools])
-        message, span = f"{names} stay in the image, and only building needs them", left[0].span
+        tools = [name for each in left for name in each.tools]
+        stay = "stays" if len(tools) == 1 else "stay"
+        message, span = f"{quoted(tools)} {stay} in the image, and only building needs them", left[0].span
     else:
         assert full is not None
         message = f'"{full[0]}" holds compilers, headers and git, and there is no second stage without them'

@@ -80,7 +80,7 @@ def _of_files(subject: Subject, view: StageView, run: Run, install: Install) -> 
                 RULE.name,
                 f'"{origin.path}" says no version of {quoted([each.name or each.raw for each in free])}',
                 file.span,
-                notes=(f"lines {listed([*_numbers(free)])} of {origin.path}",),
+                notes=(f"line{'s' if len(free) > 1 else ''} {listed([*_numbers(free)])} of {origin.path}",),
                 hint="pin them, by hand or by pip-compile or uv pip compile",
             )
 

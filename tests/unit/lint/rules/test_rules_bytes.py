@@ -489,3 +489,10 @@ def test_a_mount_keeps_the_downloads(before: str, after: str | None) -> None:
 def test_builders_get_a_mount_too() -> None:
     text = "FROM python:3.12 AS b\nRUN pip wheel -w /w numpy\nFROM python:3.12-slim\nCOPY --from=b /w /w\n"
     assert len(found("CacheMountInstead", text)) == 1
+
+
+@pytest.mark.parametrize(("lines", "note"), [("flask\n", "line 1 of"), ("flask\nnumpy\n", "lines 1 and 2 of")])
+def test_the_lines_without_a_version_are_counted_in_words(lines: str, note: str) -> None:
+    text = "FROM python:3.12-slim\nCOPY r.txt .\nRUN pip install -r r.txt\n"
+    (finding,) = check_example(Example(text, files={"r.txt": lines}), [rule("UnpinnedPackages")]).findings
+    assert finding.notes == (f"{note} r.txt",)
