@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -192,6 +193,22 @@ def test_archive_replaces_what_is_there_without_following_it(tmp_path: Path, kin
     assert sorted(os.listdir(tmp_path)) == ["image.tar", "victim"]
 
 
-def test_archive_does_not_replace_a_device() -> None:
+def test_archive_is_written_to_a_device_and_leaves_it(tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    try:
+        os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    ArchiveSink(str(null), is_docker=False).write([Export(memory_image())])
+    assert stat.S_ISCHR(null.lstat().st_mode)
+    assert os.listdir(tmp_path) == ["null"]
+
+
+def test_archive_does_not_replace_a_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    try:
+        os.mknod(disk, 0o600 | stat.S_IFBLK, os.makedev(7, 250))
+    except PermissionError:
+        pytest.skip("only root makes devices")
     with pytest.raises(UsageError, match="device"):
-        ArchiveSink("/dev/null", is_docker=False).write([Export(memory_image())])
+        ArchiveSink(str(disk), is_docker=False).write([Export(memory_image())])

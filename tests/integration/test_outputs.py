@@ -349,6 +349,16 @@ def test_a_fifo_at_the_destination_does_not_hang(kind: str, project: Project) ->
     assert done.status == 2 or tarfile.is_tarfile(project.path / "out.tar")
 
 
+@pytest.mark.parametrize("kind", ["oci", "docker", "tar"])
+def test_a_device_is_written_to_and_stays_one(kind: str, project: Project) -> None:
+    project.dockerfile("FROM scratch\nCOPY f /f\n")
+    project.write("f", "f")
+    null = project.path / "null"
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    project.build("-o", f"type={kind},dest=null")
+    assert stat.S_ISCHR(null.lstat().st_mode)
+
+
 def test_a_failing_build_keeps_the_output_of_the_last_one(project: Project) -> None:
     project.dockerfile("FROM scratch\nCOPY f /f\n")
     project.write("f", "f")

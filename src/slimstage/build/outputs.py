@@ -191,9 +191,13 @@ def _destination(output: OutputSpec, what: str) -> str:
 @contextmanager
 def _replacing(path: str, beside: Callable[[str], str]) -> Iterator[IO[bytes]]:
     """A temporary file beside `path` that takes its place when all went well; a symlink there is replaced, not followed."""
+    from slimstage.store.save import is_written_to  # only for this kind of output
+
     try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            raise UsageError(f'--output: "{path}" is a directory', code="bad-output")
+        if is_written_to(path):
+            with open(path, "wb") as file:
+                yield file
+            return
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         temporary = beside(path)
         fd = create_exclusive(temporary)

@@ -18,6 +18,7 @@ ReadFile = Callable[[str], bytes | None]
 """The content of a file in the destination's tree, None when it is not there."""
 
 _NUMBER = pattern(r"[0-9]+\Z")
+_ROOT = "root"
 
 
 def parse_owner(text: str, read: ReadFile | None) -> Owner:
@@ -25,10 +26,11 @@ def parse_owner(text: str, read: ReadFile | None) -> Owner:
 
     A number alone is user and group; a name alone has its primary group; `name:` has group 0. Without a passwd file
     every name is 0, without a group file a group's name is what it would be if none were given, as in BuildKit.
-    read: None where nothing is below (`--link`, the first step on `scratch`), and names cannot be.
+    `root` is 0, whatever the files say of it, and is never looked up.
+    read: None where nothing is below (`--link`, the first step on `scratch`), and other names cannot be.
     Raises PlanError: a name that the files do not have, or any name where nothing is below; an id out of range.
     """
-    user, colon, group = text.partition(":")
+    user, colon, group = ("0" if part == _ROOT else part for part in text.partition(":"))
     if read is None and not all(_NUMBER.match(part) for part in (user, group) if part):
         raise PlanError(
             f'--chown="{text}" names a user or group, which --link and the first step on scratch cannot look up',

@@ -50,7 +50,9 @@ class ArchiveSink:
     def _replace(self, write: Callable[[BinaryIO], Digest]) -> Digest:
         directory = os.path.dirname(os.path.abspath(self._path))
         with saying_space(self._path), guarded(f'write the archive "{self._path}"'):
-            _check_target(self._path)
+            if is_written_to(self._path):
+                with open(self._path, "wb", buffering=0) as stream:
+                    return write(stream)
             os.makedirs(directory, exist_ok=True)
             temporary = self._beside(self._path)
             fd = create_exclusive(temporary)
@@ -176,13 +178,17 @@ def _member(digest: Digest) -> str:
     return "blobs/" + digest.replace(":", "/")
 
 
-def _check_target(path: str) -> None:
+def is_written_to(path: str) -> bool:
+    """True for a character device: in the place of `/dev/null` a file would break the host. All else is replaced as a whole.
+
+    Raises UsageError: a directory, or a disk, is there.
+    """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
-        return
+        return False
     if stat.S_ISDIR(mode):
         raise UsageError(f'"{path}" is a directory', code="bad-output", hint="name a file, or use tar=false")
-    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-        # A rename would put a file in the place of /dev/null.
+    if stat.S_ISBLK(mode):
         raise UsageError(f'"{path}" is a device', code="bad-output", hint='use "-" to write to stdout')
+    return stat.S_ISCHR(mode)
