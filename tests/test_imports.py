@@ -42,6 +42,7 @@ MAY_IMPORT["compare"] = {*SINGLE, "oci", "tree", "store", "analyze"}
 MAY_IMPORT["report"] = {*SINGLE, "oci", "tree", "store", "analyze", "compare"}
 MAY_IMPORT["explore"] = {*SINGLE, "analyze"}
 MAY_IMPORT["lint"] = {*SINGLE, "dockerfile", "oci", "plan", "tree", "context"}
+MAY_IMPORT["scaffold"] = {*SINGLE, "lint", "analyze"}
 MAY_IMPORT["transfer"] = {*SINGLE, "oci", "store", "registry", "bases", "signing"}
 MAY_IMPORT["build"] = {*MAY_IMPORT}
 MAY_IMPORT["cli"] = {*MAY_IMPORT, "build"}
