@@ -195,10 +195,9 @@ def _pushed(template: Template, root: Path, out: Path, is_done: bool) -> None:
     with Store.open(root) as store:
         image = store.images.find(f"{template.registry}/pushed:1")
         assert image is not None
-        assert (image.id, image.manifest == TO_PUSH.manifest().digest) == (
-            TO_PUSH.manifest().config.digest,
-            not is_done,
-        )
+        assert image.id == TO_PUSH.manifest().config.digest
+        # A kill may come before or behind the moment in which the store learns the compressed manifest.
+        assert not is_done or image.manifest != TO_PUSH.manifest().digest
         assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
 
 

@@ -119,7 +119,7 @@ def _install(placed: Placed, packages: list[str]) -> str:
     assert isinstance(placed.instruction, Run)
     caches = [mount.value for mount in placed.instruction.mounts if "type=cache" in mount.value]
     mounts = "".join(f"--mount={value} " for value in caches)
-    names = " ".join(packages)
+    names = " ".join(dict.fromkeys(packages))
     if placed.role.manager == "apk":
         return f"RUN {mounts}apk add {'' if mounts else '--no-cache '}{names}\n"
     steps = ["apt-get upgrade -y"] if placed.role.upgrades else []
