@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from slimstage.cli.image_source import ready_source
+from slimstage.cli.push_source import pushed_manifest
 from slimstage.container.records import Containers
+from slimstage.digest import Digest
 from slimstage.store.layout import Layout
 from slimstage.store.store import Store
 from slimstage.store.verify import verify_image
@@ -197,8 +201,19 @@ def _pushed(template: Template, root: Path, out: Path, is_done: bool) -> None:
         assert image is not None
         assert image.id == TO_PUSH.manifest().config.digest
         # A kill may come before or behind the moment in which the store learns the compressed manifest.
-        assert not is_done or image.manifest != TO_PUSH.manifest().digest
+        before, after = TO_PUSH.manifest().digest, _manifest_pushed()
+        assert image.manifest == after or (image.manifest == before and not is_done)
         assert [str(fault) for fault in verify_image(ready_source(store, image))] == []
+
+
+@cache
+def _manifest_pushed() -> Digest:
+    """Of the manifest that a whole push of the image sends."""
+    with tempfile.TemporaryDirectory() as directory, Store.open(Path(directory) / "store") as store:
+        put_image(store, TO_PUSH, "pushed:1")
+        image = store.images.find("pushed:1")
+        assert image is not None
+        return pushed_manifest(store, image).digest
 
 
 def _no_store(template: Template, root: Path, out: Path) -> None:
